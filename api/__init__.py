@@ -1,0 +1,1 @@
+"""The doors: HTTP and CLI. Each decodes, calls one function, encodes."""

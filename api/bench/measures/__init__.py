@@ -1,0 +1,1 @@
+"""The measures of ``axiom bench``: one question in each file, answered in figures."""

@@ -1,0 +1,68 @@
+"""The parts of the language that this version reads and does not run yet: one clear error each, and nothing more.
+
+``UNSUPPORTED`` holds their names; a feature that the runtime has learnt is struck from it, and that is all, but for
+``circuit_breaker``, ``concurrency`` and ``rate_limit``: the parser takes note of them and no more, so these are not in
+the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..errors import Place
+from ..model import Flow, Placement
+from .context import Context
+
+FEATURES: Final = {
+    "circuit_breaker": "circuit breakers",
+    "compensate": "compensation",
+    "concurrency": "concurrency limits",
+    "event": "nodes that wait for events",
+    "hitl": "pauses for people",
+    "join.timeout_ms": "timeouts of joins",
+    "loop": "loops",
+    "map": "fan-out over items",
+    "rate_limit": "rate limits",
+    "sleep": "sleeping nodes",
+    "subflow": "subflows",
+    "subflow.hitl": "pauses before subflows",
+    "subflow.map": "fan-out over subflows",
+}
+"""What can be switched off, in words."""
+LEARNT: Final = frozenset({"compensate", "event", "hitl", "loop", "map", "sleep"})
+"""What the runtime executes."""
+UNSUPPORTED: Final = frozenset(FEATURES) - LEARNT
+"""What this version switches off."""
+
+
+def supported(flow: Flow, context: Context) -> Flow:
+    """Return ``flow``; complain about what would be accepted and never happen."""
+    for feature, place in _used(flow):
+        if feature in context.unsupported:
+            message = f"not supported in this version: {FEATURES[feature]}"
+            context.report.error("AX1901", place, message, found=feature)
+    return flow
+
+
+def _used(flow: Flow) -> Iterator[tuple[str, Place]]:
+    yield from flow.unsupported.items()
+    if flow.compensate:
+        yield "compensate", flow.at("compensate")
+    for node in flow.nodes:
+        yield from _used_by(node)
+    for edge in flow.edges:
+        if edge.loop:
+            yield "loop", edge.at("loop")
+
+
+def _used_by(node: Placement) -> Iterator[tuple[str, Place]]:
+    subflow = node.kind == "flow"
+    if node.kind != "node":
+        yield ("subflow", node.at("flow")) if subflow else (node.kind, node.at("kind"))
+    if node.join and node.join.timeout_ms:
+        yield "join.timeout_ms", node.at("config.join")
+    for key, there in (("hitl", node.pause), ("map", node.fan)):
+        if there:
+            yield f"subflow.{key}" if subflow else key, node.at(f"config.{key}")
+    yield from node.unsupported.items()

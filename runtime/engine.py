@@ -1,0 +1,499 @@
+"""One owned execution, from claim to release: read, fold, decide, append, perform.
+
+The loop is the whole engine::
+
+        ┌──────────────────────────────────────────────────────────────┐
+        │  outcomes of nodes, mail, due times                          │
+        ▼                                                              │
+    fold them ──► decide what follows ──► append both (one write) ──► perform what was started
+
+Invariants:
+
+* nothing is performed, and nothing is told to anyone, before the event that says so is durable;
+* at most one append is under way; what finishes meanwhile joins the next;
+* after a conflict the outcomes are kept and put behind the new tail if the state still admits them (else an
+  ``OutcomeDropped`` says so): nothing is done twice;
+* once the store says that the claim is lost, nothing more is written and what runs is killed.
+
+When a single node is all that is alive, it runs inside this loop's own task: a chain of ``async def`` nodes costs no
+task switch but the one that each durable write needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Sequence
+from itertools import repeat
+from typing import Any, Final, Protocol, TypeVar
+
+from . import events as e
+from .clock import Clock
+from .decide import decide, next_due, park
+from .events import Event
+from .fold import admits, extend, fold
+from .limits import (
+    INLINE_VALUE_BYTES,
+    SNAPSHOT_EVENTS,
+    UNCLEAR_SECONDS,
+)
+from .messages import Messages
+from .perform import Attempt, Lost, Performer
+from .prepared import BadMessage, Prepared
+from .snapshot import dump, load
+from .state import BLANK, Key, State
+from .store.base import (
+    FINAL,
+    Append,
+    Claimed,
+    Conflict,
+    Fence,
+    Head,
+    Ok,
+    Outcome,
+    Outgoing,
+    Park,
+    Store,
+    StoreError,
+)
+from .streaming import stream
+
+T = TypeVar("T")
+Told = tuple[Event, bytes | None]
+"""What a node came to, and its bytes if they are known."""
+
+SNAPSHOT_SHARE: Final = 8
+"""A snapshot is due after ``SNAPSHOT_EVENTS`` events, and not before the journal has grown by an eighth: what all the
+snapshots of a run cost stays linear in its length."""
+FIRST_BACKOFF_SECONDS: Final = 0.02
+
+
+class Host(Protocol):
+    """What an execution needs from the worker that owns it."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def session(self) -> str: ...
+    @property
+    def pools(self) -> Container[str]: ...
+    @property
+    def performer(self) -> Performer: ...
+
+    def released(self, execution: Execution) -> None:
+        """The execution is no longer here: ended, parked or lost."""
+
+    def unreadable(self, execution: Execution, error: Exception) -> None:
+        """The engine can't go on with it: put it where no worker takes it, and say so."""
+
+    def final_effects(self, execution: Execution, event: Event) -> tuple[Outgoing, ...]:
+        """The outbox entries that go with a final event."""
+
+
+class Execution:
+    """An execution while this worker owns it."""
+
+    def __init__(self, host: Host, prepared: Prepared, claimed: Claimed) -> None:
+        self.host: Final = host
+        self.prepared: Final = prepared
+        self.topology: Final = prepared.topology
+        self.head: Final[Head] = claimed.head
+        self.id: Final = claimed.head.execution_id
+        self.epoch: Final = claimed.head.epoch
+        self.fence: Final = Fence(host.session, claimed.head.epoch)
+        self.state = BLANK
+        self.accepted: dict[str, Any] = {}
+        self.task: asyncio.Task[Any] | None = None
+        self.mail = 0
+        """The highest seq that someone else is known to have written."""
+        self.over = False
+        self.messages: Final = Messages(self)
+        self.draining = False
+        self.on_drain: Callable[[], Any] | None = None
+        """Stops a stream, which has no checkpoint of its own to wait for."""
+        self._claimed: Claimed | None = claimed
+        self._status: str = claimed.head.status
+        self._outcomes: list[Told] = []
+        self._attempts: dict[Key, Attempt] = {}
+        self._news: asyncio.Future[None] | None = None
+        self._inline: Attempt | None = None
+        """The attempt that runs inside this execution's own task."""
+        self._peeking: asyncio.Task[Any] | None = None
+        self._snapshot_seq = 0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def output(self) -> Any:
+        """The flow's output, once the terminal node has completed here."""
+        return self.messages.output
+
+    # --- what the worker calls ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Own the execution until it ends, parks or is lost. Never raises but for cancellation."""
+        try:
+            await self._own()
+        except (Lost, StoreError):
+            pass  # the store still says that it is ours: the auditor takes it up again
+        except Exception as error:  # a damaged journal, one of a newer version, or a fault of ours
+            self.host.unreadable(self, error)
+        finally:
+            self.over = True
+            if self._alarm is not None:
+                self._alarm.cancel()
+            for attempt in self._attempts.values():
+                attempt.kill()
+            self.host.released(self)
+
+    def notice(self, seq: int) -> None:
+        """Someone else wrote up to ``seq``."""
+        if seq > self.mail:
+            self.mail = seq
+            self._wake()
+            if self._inline is not None and self._peeking is None:
+                self._peeking = self.host.clock.spawn(self._peek(self._inline), f"peek {self.id}")
+
+    def drain(self) -> None:
+        """Park at the next checkpoint."""
+        self.draining = True
+        if self.on_drain is not None:
+            self.on_drain()
+        self._wake()
+
+    def kill(self) -> None:
+        """The claim is lost: stop what runs, write nothing more."""
+        self.over = True
+        for attempt in self._attempts.values():
+            attempt.kill()
+        if self.task is not None:
+            self.task.cancel()
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    async def _own(self) -> None:
+        opening = await self._load()
+        if self.prepared.plan.mode == "pipeline":
+            await stream(self, opening)
+            return
+        self._outcomes = [(event, None) for event in opening]
+        left = list(self.state.running)  # what a former owner left in mid-air
+        while True:
+            inline = await self._advance()
+            if self.over:
+                return
+            if len(left) == len(self.state.running) == 1 and not self._attempts and not self.state.retrying:
+                inline = left.pop()
+            while left:
+                self._spawn(left.pop())
+            if inline is not None:
+                await self._perform(inline)
+            else:
+                await self._wait()
+            if self.mail > self.state.seq:
+                await self.catch_up()
+
+    async def _load(self) -> list[Event]:
+        """Fold what the claim brought; return the events that open this ownership."""
+        claimed, self._claimed = self._claimed, None
+        assert claimed is not None
+        state = load(claimed.snapshot[1]) if claimed.snapshot else None
+        events = claimed.events
+        self.state = state or BLANK
+        self._snapshot_seq = self.state.seq
+        if events and events[0].seq == self.state.seq + 1:
+            self._take(events)
+        if self.state.seq < claimed.head.seq:
+            await self.catch_up()
+        if not self.accepted:
+            first = await self.host.store.read(self.id, 0, 1)
+            self.accepted = dict(first[0].body)
+        if self.state.started and claimed.former is None:
+            return []
+        body: dict[str, Any] = {"worker": self.host.name}
+        kind = e.STARTED
+        if self.state.started:
+            kind, body["from"] = e.TAKEN_OVER, str(claimed.former)
+            if self.prepared.plan.mode == "pipeline":
+                body["frames"] = claimed.head.frames
+        return [Event(kind, self.now(), epoch=self.epoch, body=body), *self._drift()]
+
+    def _drift(self) -> list[Event]:
+        """Tell of code that is not the one the artifact was made with (development only)."""
+        return [
+            Event(
+                e.CODE_DRIFTED,
+                self.now(),
+                epoch=self.epoch,
+                body={"package": package, "pinned": pinned, "running": running},
+            )
+            for package, (pinned, running) in self.prepared.drifted.items()
+        ]
+
+    async def _advance(self) -> Key | None:
+        """Write what has happened and what follows, start what was started; the node to run inline, if one is alone."""
+        while True:
+            now = self.now()
+            taken, self._outcomes = self._outcomes, []
+            state, events, data = self._propose(taken, now)
+            leaving = self._leaving(state, now)
+            if not events and leaving is None:
+                return None
+            outcome = await self.write(await self.append_of(state, events, leaving, data))
+            if isinstance(outcome, Ok):
+                self.state = state
+                if state.final or leaving is not None:
+                    self.over = True
+                    return None
+                return self._start(events)
+            self._outcomes = taken + self._outcomes
+            if not isinstance(outcome, Conflict):
+                raise Lost
+            await self.catch_up(outcome.tail)
+
+    def _propose(self, outcomes: list[Told], now: int) -> tuple[State, list[Event], list[bytes | None]]:
+        """Return the state after ``outcomes`` and what follows, the events, and the bytes that there are of them."""
+        state, topology = self.state.copy(), self.topology
+        events: list[Event] = []
+        data: list[bytes | None] = []
+        for event, encoded in outcomes:
+            if event.node is not None and not admits(topology, state, event):
+                if state.final:
+                    continue
+                event, encoded = self._late(event, max(now, state.at)), None
+            extend(topology, state, (event,))
+            events.append(event)
+            data.append(encoded)
+        following = decide(topology, state, now, self.epoch, self.host.pools)
+        while following:
+            if following[0].kind == e.COMPLETED and self.prepared.output is not None:
+                following = (self._shaped(following[0]),)
+            if self.draining:
+                following = [event for event in following if event.kind not in (e.NODE_STARTED, e.NODE_WOKEN)]
+            extend(topology, state, following)
+            events.extend(following)
+            data.extend([None] * len(following))
+            if not following or following[0].kind != e.COMPENSATION_STARTED:
+                break
+            following = decide(topology, state, now, self.epoch, self.host.pools)
+        return state, events, data
+
+    def _late(self, event: Event, at: int) -> Event:
+        """What is left of an outcome that the run went on without."""
+        body = {"kind": event.kind, "reason": "the run went on without it"}
+        return Event(e.OUTCOME_DROPPED, at, event.node, event.iteration, event.attempt, self.epoch, body)
+
+    def _shaped(self, event: Event) -> Event:
+        """Put the flow's output into its final event, where it is not the terminal node's as it is."""
+        assert self.prepared.output is not None
+        try:
+            output = self.prepared.output.carry(self.messages.output)
+            self.messages.output = output
+        except BadMessage as error:
+            body = {"code": error.failure.code, "message": error.failure.message}
+            return event._replace(kind=e.FAILED, body=body)
+        return event._replace(body={"output": {"value": output}})
+
+    def _leaving(self, state: State, now: int) -> Park | None:
+        """How to park after this write, if nothing of the run is left to do here."""
+        if state.final or self._outcomes:
+            return None
+        if self.draining and (not state.running or not self._attempts):
+            return park(self.topology, state, now, ()) or Park(self.head.queue, 0)
+        return park(self.topology, state, now, self.host.pools)
+
+    def _start(self, events: list[Event]) -> Key | None:
+        """Stop what the state no longer runs, start what ``events`` say; the key to run inline if it is alone."""
+        running = self.state.running
+        if len(self._attempts) > 0:
+            for key in [key for key in self._attempts if key not in running]:
+                self._attempts.pop(key).kill()
+        started = [event for event in events if event.kind in (e.NODE_STARTED, e.NODE_WOKEN)]
+        alone = len(started) == len(running) == 1 and not (self.state.retrying or self.state.waiting)
+        if alone and not self._attempts:
+            return self.topology.numbers[started[0].node or ""], started[0].iteration
+        for event in started:
+            self._spawn((self.topology.numbers[event.node or ""], event.iteration))
+        return None
+
+    # --- performing ---------------------------------------------------------------------------------------------
+
+    async def _perform(self, key: Key) -> None:
+        """Run the only node alive inside this task."""
+        attempt = self._attempt(key)
+        self._attempts[key] = attempt
+        attempt.task = self.task
+        self._inline = attempt
+        try:
+            outcome = await attempt.run()
+        finally:
+            self._inline = None
+            self._attempts.pop(key, None)
+        if outcome is not None:
+            self._outcomes.append((outcome, attempt.encoded))
+
+    async def _peek(self, attempt: Attempt) -> None:
+        """While a node runs inside our own task: stop it if what others wrote means that it shouldn't run."""
+        try:
+            events = await self.patiently(lambda: self.host.store.read(self.id, self.state.seq))
+            ahead = fold(self.topology, self.state, events)
+        except (Lost, ValueError):
+            return  # the next append finds out
+        finally:
+            self._peeking = None
+        if self._inline is attempt and ahead.running.get(attempt.key) != attempt.number:
+            attempt.drop()
+
+    def _spawn(self, key: Key) -> None:
+        attempt = self._attempt(key)
+        self._attempts[key] = attempt
+
+        async def work() -> None:
+            try:
+                event = await attempt.run()
+            except Lost:
+                self.kill()
+                return
+            if self._attempts.get(key) is attempt and event is not None:
+                del self._attempts[key]
+                self._outcomes.append((event, attempt.encoded))
+                self._wake()
+
+        attempt.task = self.host.clock.spawn(work(), f"{self.id}/{self.topology.aliases[key[0]]}")
+
+    def _attempt(self, key: Key) -> Attempt:
+        return Attempt(self, self.prepared.steps[key[0]], key, self.state.running[key])
+
+    # --- reading and writing ------------------------------------------------------------------------------------
+
+    async def append_of(
+        self,
+        state: State,
+        events: list[Event],
+        leaving: Park | None,
+        encoded: Sequence[bytes | None] | None = None,
+    ) -> Append:
+        """Return the append that takes the journal to ``state``; ``encoded``: the bytes that are known already."""
+        data = [
+            known or e.encode(event) for event, known in zip(events, encoded or repeat(None), strict=False)
+        ]
+        for index, written in enumerate(data):
+            if len(written) > INLINE_VALUE_BYTES:
+                events[index] = await self._out_of_line(events[index])
+                data[index] = e.encode(events[index])
+        status = state.status if state.status != self._status else None
+        outbox: tuple[Outgoing, ...] = ()
+        snapshot = None
+        if state.final:
+            outbox = self.host.final_effects(self, events[-1])
+        elif state.seq - self._snapshot_seq >= max(SNAPSHOT_EVENTS, state.seq // SNAPSHOT_SHARE):
+            snapshot = dump(state)
+            self._snapshot_seq = state.seq
+        return Append(
+            self.id,
+            tuple(data),
+            tuple([e.crc(self.id, encoded) for encoded in data]),
+            state.at,
+            self.state.seq,
+            self.fence,
+            None,
+            status,
+            leaving,
+            outbox,
+            snapshot,
+        )
+
+    async def write(self, item: Append) -> Outcome:
+        """Append; after an unclear answer send it again, which is harmless."""
+        outcome = (await self.patiently(lambda: self.host.store.append((item,))))[0]
+        if isinstance(outcome, Ok) and item.status is not None:
+            self._status = item.status
+        return outcome
+
+    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call the store, again and again while it is away or unclear, for ``UNCLEAR_SECONDS``; then give up: ``Lost``.
+
+        What the store can't answer is never the node's failure.
+        """
+        try:
+            return await call()
+        except StoreError as error:
+            if not error.retryable:
+                raise Lost from error
+        clock = self.host.clock
+        give_up = clock.monotonic() + UNCLEAR_SECONDS
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            await clock.sleep(backoff)
+            backoff = min(backoff * 2, 0.5)
+            try:
+                return await call()
+            except StoreError as error:
+                if not error.retryable or clock.monotonic() >= give_up:
+                    raise Lost from error
+
+    async def _out_of_line(self, event: Event) -> Event:
+        """Put a large value into a blob, durable before the event that names it."""
+        body = dict(event.body)
+        for field in ("output", "input"):
+            if "value" in (body.get(field) or ()):
+                data = e.pack_value(body[field]["value"])
+                name = f"{event.node}.{'.'.join(map(str, event.iteration))}.{event.attempt}"
+                await self.patiently(lambda: self.host.store.put_blob(self.id, name, data))  # noqa: B023
+                body[field] = {"blob": name, "size": len(data)}
+        return event._replace(body=body)
+
+    async def catch_up(self, tail: int | None = None) -> None:
+        """Fold what others wrote. A tail behind our own is a lost one: start over from what there is."""
+        if tail is not None and tail < self.state.seq:
+            expected = self.state.seq
+            self.state = BLANK
+            body = {"expected": expected, "found": tail}
+            self._outcomes.insert(0, (Event(e.TAIL_LOST, self.now(), epoch=self.epoch, body=body), None))
+        while True:
+            events = await self.host.store.read(self.id, self.state.seq)
+            if not events:
+                break
+            self._take(events)
+        self._status = self.state.status
+        if self.state.final:
+            raise Lost
+        self._start([])
+
+    def _take(self, events: list[Event]) -> None:
+        if events[0].seq == 1:
+            self.accepted = dict(events[0].body)
+        self.state = fold(self.topology, self.state, events)
+
+    # --- waiting ------------------------------------------------------------------------------------------------
+
+    async def _wait(self) -> None:
+        """Wait for an outcome, for mail, for the next due time, or for the order to drain."""
+        if self._outcomes or self.mail > self.state.seq or (self.draining and not self._attempts):
+            return
+        self._news = asyncio.get_running_loop().create_future()
+        due = next_due(self.state)
+        if due is not None:
+            seconds = max(0, due - self.now()) / 1000
+            self._alarm = self.host.clock.later(seconds, self._wake)
+        try:
+            await self._news
+        finally:
+            self._news = None
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def now(self) -> int:
+        return max(self.host.store.now(), self.state.at)
+
+
+def is_over(head: Head | None, epoch: int) -> bool:
+    """Whether an execution of that epoch has nothing more to do here, by its head."""
+    return head is None or head.status in FINAL or head.epoch != epoch

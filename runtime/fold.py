@@ -1,0 +1,349 @@
+"""The fold: one event after another makes the state (``state.py``).
+
+Invariants, raised here as ``IllegalTransition`` and checked over stored histories by ``verify.py``: a node completes at
+most once per iteration; a result counts only for the attempt that is running; nothing follows a final status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from . import events as e
+from .events import Event
+from .limits import SHORT_WAIT_MS
+from .settling import cancel, completed, fail, make_ready, settle
+from .state import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    MAPPING,
+    READY,
+    RETRYING,
+    RUNNING,
+    WAITING,
+    IllegalTransition,
+    Key,
+    Mapping,
+    Run,
+    State,
+    Wait,
+    Woken,
+)
+from .store.base import FINAL, Status
+from .topology import Topology
+
+
+def fold(topology: Topology, state: State, events: Iterable[Event]) -> State:
+    """Return the state after ``events``. ``IllegalTransition`` if one can't follow; ``state`` itself never changes."""
+    draft = state.copy()
+    extend(topology, draft, events)
+    return draft
+
+
+def extend(topology: Topology, draft: State, events: Iterable[Event]) -> None:
+    """Apply ``events`` to a state that is the caller's own copy, and nobody else's yet."""
+    for event in events:
+        if draft.status in FINAL:
+            raise IllegalTransition(f"{event.kind} after {draft.status}")
+        draft.seq += 1
+        if event.at > draft.at:
+            draft.at = event.at
+        if event.epoch > draft.epoch:
+            draft.epoch = event.epoch
+        apply = APPLY.get(event.kind)
+        if apply is not None:
+            apply(topology, draft, event)
+
+
+def admits(topology: Topology, state: State, event: Event) -> bool:
+    """Whether a node's result still counts: the run is on, and this very attempt is running."""
+    if state.status in FINAL or event.node is None:
+        return False
+    return state.running.get((topology.numbers[event.node], event.iteration)) == event.attempt
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+def _accepted(topology: Topology, draft: State, event: Event) -> None:
+    if draft.seq != 1:
+        raise IllegalTransition("an execution is accepted once, first of all")
+    draft.accepted = True
+    draft.deadline = event.body.get("deadline")
+    make_ready(draft, (topology.entry, topology.opening()))
+
+
+def _started(topology: Topology, draft: State, event: Event) -> None:
+    draft.started = True
+    draft.status = Status.RUNNING
+
+
+def _taken_over(topology: Topology, draft: State, event: Event) -> None:
+    draft.takeovers += 1
+
+
+def _cancel_requested(topology: Topology, draft: State, event: Event) -> None:
+    draft.cancelling = str(event.body.get("reason", ""))
+    if draft.undoing is None:
+        cancel(draft, lambda node: True)
+
+
+def _compensation_started(topology: Topology, draft: State, event: Event) -> None:
+    cancel(draft, lambda node: True)
+    draft.undoing = tuple(
+        (topology.numbers[alias], tuple(iteration)) for alias, iteration in event.body["undo"]
+    )
+    draft.status = Status.COMPENSATING
+    _undo_next(draft)
+
+
+def _undo_next(draft: State) -> None:
+    assert draft.undoing is not None
+    if draft.undoing:
+        make_ready(draft, draft.undoing[0])
+
+
+def _ended(topology: Topology, draft: State, event: Event) -> None:
+    draft.status = ENDS[event.kind]
+    draft.outcome = dict(event.body)
+    cancel(draft, lambda node: True)
+
+
+# --- nodes ----------------------------------------------------------------------------------------------------------
+
+
+def _node_started(topology: Topology, draft: State, event: Event) -> None:
+    key = _key(topology, event)
+    run = draft.nodes.get(key)
+    if run is None or run.phase not in (READY, RETRYING) or event.attempt != run.attempt + 1:
+        raise IllegalTransition(f"{event.node} starts attempt {event.attempt} while {run and run.phase}")
+    if run.phase == READY:
+        draft.ready = draft.ready.delete(key)
+    else:
+        draft.retrying = draft.retrying.delete(key)
+    _run(draft, key, event.attempt)
+
+
+def _run(draft: State, key: Key, attempt: int) -> None:
+    draft.running = draft.running.set(key, attempt)
+    draft.nodes = draft.nodes.set(key, Run(RUNNING, attempt, draft.seq))
+    if draft.undoing is None:
+        draft.status = Status.RUNNING
+
+
+def _node_completed(topology: Topology, draft: State, event: Event) -> None:
+    key = _finish_attempt(topology, draft, event)
+    draft.nodes = draft.nodes.set(key, Run(COMPLETED, event.attempt, draft.seq))
+    if draft.undoing is not None:
+        draft.undoing = draft.undoing[1:]
+        _undo_next(draft)
+    elif key[0] in topology.mapped and len(key[1]) > topology.depths[key[0]]:
+        _item_done(draft, key)
+    else:
+        completed(topology, draft, key, event.body.get("skipped", ()))
+    _rest(draft)
+
+
+def _node_failed(topology: Topology, draft: State, event: Event) -> None:
+    retry_at = event.body.get("retry_at")
+    if retry_at is not None:
+        key = _finish_attempt(topology, draft, event, forget=False)
+        draft.nodes = draft.nodes.set(key, Run(RETRYING, event.attempt, draft.seq, retry_at))
+        draft.retrying = draft.retrying.set(key, retry_at)
+    else:
+        key = _finish_attempt(topology, draft, event)
+        failure = (event.body["code"], str(event.body["message"])[:500], str(event.node), event.attempt)
+        _failed_for_good(topology, draft, key, failure, event)
+    _rest(draft)
+
+
+def _failed_for_good(
+    topology: Topology, draft: State, key: Key, failure: tuple[str, str, str, int], event: Event
+) -> None:
+    if draft.undoing is not None:
+        draft.nodes = draft.nodes.set(key, Run(FAILED, event.attempt, draft.seq))
+        draft.failures = draft.failures.set(key, failure)
+        draft.undoing = draft.undoing[1:]
+        _undo_next(draft)
+        return
+    if key[0] in topology.mapped and len(key[1]) > topology.depths[key[0]]:
+        draft.nodes = draft.nodes.set(key, Run(FAILED, event.attempt, draft.seq))
+        draft.failures = draft.failures.set(key, failure)
+        parent = (key[0], key[1][:-1])
+        if draft.mapping[parent].tolerant:
+            _item_done(draft, key)
+            return
+        _close_map(draft, parent)
+        key = parent
+    settle(topology, draft, fail(topology, draft, key, failure, event.body.get("skipped", ()), event.attempt))
+
+
+def _node_waiting(topology: Topology, draft: State, event: Event) -> None:
+    key = _finish_attempt(topology, draft, event)
+    body = event.body
+    wait = Wait(
+        body["for"],
+        body.get("due"),
+        body.get("name", ""),
+        body.get("key"),
+        body.get("quorum", 1),
+        (),
+        body.get("remind_at"),
+        body.get("level", 0),
+        draft.seq,
+    )
+    draft.nodes = draft.nodes.set(key, Run(WAITING, event.attempt, draft.seq))
+    draft.waiting = draft.waiting.set(key, wait)
+    if wait.kind == "pause":
+        draft.pauses = draft.pauses.set(wait.name, key)
+    _rest(draft)
+
+
+def _node_woken(topology: Topology, draft: State, event: Event) -> None:
+    key = _key(topology, event)
+    by, seq, level = event.body["by"], event.body.get("seq", 0), 0
+    if key in draft.mapping:
+        draft.mapping = draft.mapping.delete(key)
+    else:
+        wait = draft.waiting.get(key)
+        if wait is None:
+            raise IllegalTransition(f"{event.node} is woken, and did not wait")
+        draft.waiting = draft.waiting.delete(key)
+        level = wait.level
+        if wait.kind == "pause":
+            draft.pauses = draft.pauses.delete(wait.name)
+        if by == "signal":
+            name = (wait.name, wait.key)
+            left = tuple(other for other in draft.signals.get(name, ()) if other != seq)
+            draft.signals = draft.signals.set(name, left) if left else draft.signals.delete(name)
+    draft.woken = draft.woken.set(key, Woken(by, seq, level))
+    _run(draft, key, event.attempt)
+
+
+# --- maps -----------------------------------------------------------------------------------------------------------
+
+
+def _map_opened(topology: Topology, draft: State, event: Event) -> None:
+    key = _finish_attempt(topology, draft, event)
+    count, bound = event.body["count"], event.body["bound"]
+    draft.nodes = draft.nodes.set(key, Run(MAPPING, event.attempt, draft.seq))
+    begun = min(count, bound)
+    draft.mapping = draft.mapping.set(key, Mapping(count, begun, 0, bound, event.body["tolerant"]))
+    for index in range(begun):
+        make_ready(draft, (key[0], (*key[1], index)))
+
+
+def _item_done(draft: State, key: Key) -> None:
+    parent = (key[0], key[1][:-1])
+    mapping = draft.mapping[parent]
+    begun = mapping.begun
+    if begun < mapping.total:
+        make_ready(draft, (key[0], (*parent[1], begun)))
+        begun += 1
+    draft.mapping = draft.mapping.set(parent, mapping._replace(begun=begun, done=mapping.done + 1))
+
+
+def _close_map(draft: State, parent: Key) -> None:
+    """Stop the items that are alive."""
+    mapping = draft.mapping[parent]
+    draft.mapping = draft.mapping.delete(parent)
+    for index in range(mapping.begun):
+        key = (parent[0], (*parent[1], index))
+        for phase in ("ready", "running", "retrying", "waiting"):
+            group = getattr(draft, phase)
+            if key in group:
+                setattr(draft, phase, group.delete(key))
+                draft.nodes = draft.nodes.set(key, Run(CANCELLED, draft.nodes[key].attempt, draft.seq))
+
+
+# --- what comes from outside ----------------------------------------------------------------------------------------
+
+
+def _signal_received(topology: Topology, draft: State, event: Event) -> None:
+    name = (event.body["name"], event.body.get("key"))
+    draft.signals = draft.signals.set(name, (*draft.signals.get(name, ()), draft.seq))
+
+
+def _pause_answered(topology: Topology, draft: State, event: Event) -> None:
+    key, wait = _pause(draft, event)
+    draft.waiting = draft.waiting.set(key, wait._replace(answers=(*wait.answers, draft.seq)))
+
+
+def _pause_changed(topology: Topology, draft: State, event: Event) -> None:
+    key, wait = _pause(draft, event)
+    body = event.body
+    if "due" in body:
+        wait = wait._replace(due=body["due"])
+    if "remind_at" in body:
+        wait = wait._replace(remind_at=body["remind_at"])
+    draft.waiting = draft.waiting.set(key, wait)
+
+
+def _pause(draft: State, event: Event) -> tuple[Key, Wait]:
+    key = draft.pauses.get(event.body["pause_id"])
+    if key is None:
+        raise IllegalTransition(f"the pause {event.body['pause_id']} is not open")
+    return key, draft.waiting[key]
+
+
+ENDS: Final = {e.COMPLETED: Status.COMPLETED, e.FAILED: Status.FAILED, e.CANCELLED: Status.CANCELLED}
+
+APPLY: Final = {
+    e.ACCEPTED: _accepted,
+    e.STARTED: _started,
+    e.TAKEN_OVER: _taken_over,
+    e.NODE_STARTED: _node_started,
+    e.NODE_COMPLETED: _node_completed,
+    e.NODE_FAILED: _node_failed,
+    e.NODE_WAITING: _node_waiting,
+    e.NODE_WOKEN: _node_woken,
+    e.MAP_OPENED: _map_opened,
+    e.SIGNAL_RECEIVED: _signal_received,
+    e.PAUSE_ANSWERED: _pause_answered,
+    e.PAUSE_CHANGED: _pause_changed,
+    e.CANCEL_REQUESTED: _cancel_requested,
+    e.COMPENSATION_STARTED: _compensation_started,
+    e.COMPLETED: _ended,
+    e.FAILED: _ended,
+    e.CANCELLED: _ended,
+}
+"""What each kind changes. A kind that is not here is a remark, and changes nothing but the seq."""
+
+
+def _key(topology: Topology, event: Event) -> Key:
+    number = topology.numbers.get(event.node or "")
+    if number is None:
+        raise IllegalTransition(f"there is no node {event.node!r}")
+    return number, event.iteration
+
+
+def _finish_attempt(topology: Topology, draft: State, event: Event, forget: bool = True) -> Key:
+    key = _key(topology, event)
+    if draft.running.get(key) != event.attempt:
+        run = draft.nodes.get(key)
+        raise IllegalTransition(
+            f"{event.kind} of {event.node} attempt {event.attempt} while {run and run.phase}"
+        )
+    draft.running = draft.running.delete(key)
+    if forget and draft.woken and key in draft.woken:
+        draft.woken = draft.woken.delete(key)
+    draft.takeovers = 0
+    return key
+
+
+def _rest(draft: State) -> None:
+    """The status of a run in which nothing runs: what it waits for, if the wait is worth showing."""
+    if draft.running or draft.ready or draft.undoing is not None or not (draft.retrying or draft.waiting):
+        return
+    if draft.pauses:
+        draft.status = Status.PAUSED
+    elif draft.gates:
+        draft.status = Status.WAITING_ON_GATE
+    else:
+        dues = [
+            *draft.retrying.values(),
+            *(wait.due for wait in draft.waiting.values() if wait.due is not None),
+        ]
+        short = bool(dues) and min(dues) - draft.at < SHORT_WAIT_MS
+        draft.status = Status.RUNNING if short else Status.WAITING

@@ -1,0 +1,1 @@
+"""The stores: one protocol (`base`), one conformance suite, an implementation per URL scheme."""

@@ -1,0 +1,2 @@
+def check(ctx, input):
+    return input

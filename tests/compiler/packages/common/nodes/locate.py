@@ -1,0 +1,2 @@
+def locate(ctx, input):
+    return input

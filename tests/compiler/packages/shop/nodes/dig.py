@@ -1,0 +1,2 @@
+async def dig(ctx, input):
+    return input

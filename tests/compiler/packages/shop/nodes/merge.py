@@ -1,0 +1,2 @@
+async def merge(ctx, input):
+    return input

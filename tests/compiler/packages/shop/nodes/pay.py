@@ -1,0 +1,2 @@
+async def pay(ctx, input):
+    return input

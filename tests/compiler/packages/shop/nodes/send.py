@@ -1,0 +1,2 @@
+async def send(ctx, input):
+    return input

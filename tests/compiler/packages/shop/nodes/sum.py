@@ -1,0 +1,2 @@
+async def sum(ctx, input):
+    return input

@@ -1,0 +1,2 @@
+async def undo(ctx, input):
+    return input
