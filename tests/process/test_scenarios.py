@@ -314,8 +314,8 @@ def test_cancelled_and_crashed_runs_give_their_slots_back(play: Play) -> None:
         worker = await rig.worker(concurrency=2)
         for _ in range(10):
             held = [await rig.start(plan_id, {"holds": True}) for _ in range(2)]
-            waits = await rig.start(plan_id, {"fails": True})
             assert {await begun.get(), await begun.get()} == set(held)
+            waits = await rig.start(plan_id, {"fails": True})
             for run in held:
                 await doors.cancel(rig.store, rig.clock, "default", run, "tests")
             assert (await rig.ended(waits)).status == "FAILED"
