@@ -15,7 +15,7 @@ from .clock import Clock
 from .decide import decide
 from .engine import Execution
 from .events import Event
-from .fold import fold
+from .fold import extend, fold
 from .limits import RETENTION_DAYS
 from .prepared import Prepared
 from .state import BLANK
@@ -74,7 +74,9 @@ class Engine:
         state = fold(prepared.topology, BLANK, (accepted, started))
         events = [accepted, started]
         if plan.mode == "unary":
-            events += decide(prepared.topology, state, now, now, worker.pools)
+            following = decide(prepared.topology, state, now, now, worker.pools)
+            extend(prepared.topology, state, following)
+            events += following
         data = tuple([e.encode(event) for event in events])
         pool = plan.nodes[plan.entry].pool
         retention = RETENTION_DAYS if plan.retention_days is None else plan.retention_days
@@ -120,6 +122,5 @@ class Engine:
         )
         end: asyncio.Future[Execution | None] = asyncio.get_running_loop().create_future()
         self._ends[execution_id] = end
-        numbered = [event._replace(seq=seq) for seq, event in enumerate(events, 1)]
-        worker.adopt(Claimed(head, None, None, numbered), prepared)
+        worker.adopt(Claimed(head, None, None, [accepted]), prepared, born=state)
         return execution_id, end

@@ -23,10 +23,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Sequence
-from itertools import repeat
 from typing import Any, Final, Protocol, TypeVar
+from zlib import crc32
 
 from . import events as e
+from . import telemetry
+from .alarms import Alarms
 from .clock import Clock
 from .decide import decide, next_due, park
 from .events import Event
@@ -82,6 +84,8 @@ class Host(Protocol):
     def pools(self) -> Container[str]: ...
     @property
     def performer(self) -> Performer: ...
+    @property
+    def alarms(self) -> Alarms: ...
 
     def released(self, execution: Execution) -> None:
         """The execution is no longer here: ended, parked or lost."""
@@ -96,7 +100,7 @@ class Host(Protocol):
 class Execution:
     """An execution while this worker owns it."""
 
-    def __init__(self, host: Host, prepared: Prepared, claimed: Claimed) -> None:
+    def __init__(self, host: Host, prepared: Prepared, claimed: Claimed, born: State | None = None) -> None:
         self.host: Final = host
         self.prepared: Final = prepared
         self.topology: Final = prepared.topology
@@ -104,6 +108,8 @@ class Execution:
         self.id: Final = claimed.head.execution_id
         self.epoch: Final = claimed.head.epoch
         self.fence: Final = Fence(host.session, claimed.head.epoch)
+        self._crc: Final = e.crc(self.id, b"")
+        """That of an event begins here."""
         self.state = BLANK
         self.accepted: dict[str, Any] = {}
         self.task: asyncio.Task[Any] | None = None
@@ -111,10 +117,12 @@ class Execution:
         """The highest seq that someone else is known to have written."""
         self.over = False
         self.messages: Final = Messages(self)
+        self.traced: Final = telemetry.tracing()
         self.draining = False
         self.on_drain: Callable[[], Any] | None = None
         """Stops a stream, which has no checkpoint of its own to wait for."""
         self._claimed: Claimed | None = claimed
+        self._born: State | None = born
         self._status: str = claimed.head.status
         self._outcomes: list[Told] = []
         self._attempts: dict[Key, Attempt] = {}
@@ -199,9 +207,12 @@ class Execution:
         """Fold what the claim brought; return the events that open this ownership."""
         claimed, self._claimed = self._claimed, None
         assert claimed is not None
-        state = load(claimed.snapshot[1]) if claimed.snapshot else None
         events = claimed.events
-        self.state = state or BLANK
+        if self._born is not None:
+            self.state, self._born = self._born, None
+            self.accepted = dict(events[0].body)
+            return []
+        self.state = (load(claimed.snapshot[1]) if claimed.snapshot else None) or BLANK
         self._snapshot_seq = self.state.seq
         if events and events[0].seq == self.state.seq + 1:
             self._take(events)
@@ -376,13 +387,14 @@ class Execution:
         encoded: Sequence[bytes | None] | None = None,
     ) -> Append:
         """Return the append that takes the journal to ``state``; ``encoded``: the bytes that are known already."""
-        data = [
-            known or e.encode(event) for event, known in zip(events, encoded or repeat(None), strict=False)
-        ]
-        for index, written in enumerate(data):
+        data, crcs = [], []
+        for index, event in enumerate(events):
+            written = (encoded[index] if encoded else None) or e.encode(event)
             if len(written) > INLINE_VALUE_BYTES:
-                events[index] = await self._out_of_line(events[index])
-                data[index] = e.encode(events[index])
+                events[index] = await self._out_of_line(event)
+                written = e.encode(events[index])
+            data.append(written)
+            crcs.append(crc32(written, self._crc))
         status = state.status if state.status != self._status else None
         outbox: tuple[Outgoing, ...] = ()
         snapshot = None
@@ -394,7 +406,7 @@ class Execution:
         return Append(
             self.id,
             tuple(data),
-            tuple([e.crc(self.id, encoded) for encoded in data]),
+            tuple(crcs),
             state.at,
             self.state.seq,
             self.fence,
@@ -407,7 +419,10 @@ class Execution:
 
     async def write(self, item: Append) -> Outcome:
         """Append; after an unclear answer send it again, which is harmless."""
-        outcome = (await self.patiently(lambda: self.host.store.append((item,))))[0]
+        try:
+            outcome = (await self.host.store.append((item,)))[0]
+        except StoreError as error:
+            outcome = (await self._again(lambda: self.host.store.append((item,)), error))[0]
         if isinstance(outcome, Ok) and item.status is not None:
             self._status = item.status
         return outcome
@@ -420,8 +435,11 @@ class Execution:
         try:
             return await call()
         except StoreError as error:
-            if not error.retryable:
-                raise Lost from error
+            return await self._again(call, error)
+
+    async def _again(self, call: Callable[[], Awaitable[T]], failure: StoreError) -> T:
+        if not failure.retryable:
+            raise Lost from failure
         clock = self.host.clock
         give_up = clock.monotonic() + UNCLEAR_SECONDS
         backoff = FIRST_BACKOFF_SECONDS
@@ -491,7 +509,8 @@ class Execution:
             self._news.set_result(None)
 
     def now(self) -> int:
-        return max(self.host.store.now(), self.state.at)
+        now, at = self.host.store.now(), self.state.at
+        return now if now > at else at
 
 
 def is_over(head: Head | None, epoch: int) -> bool:

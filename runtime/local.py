@@ -189,5 +189,6 @@ class BrokenHandler:
 def _observe_end(execution: Execution) -> None:
     state, head = execution.state, execution.head
     telemetry.run_ended(state.status, (state.at - head.created_at) / 1000)
-    link = execution.accepted.get("link")
-    telemetry.execution_span(execution.id, head.flow, head.created_at, state.at, state.status, link)
+    if execution.traced:
+        link = execution.accepted.get("link")
+        telemetry.execution_span(execution.id, head.flow, head.created_at, state.at, state.status, link)

@@ -84,7 +84,7 @@ class Attempt:
         node = self.step.node
         alarm = None
         if self._isolation != "process":  # a child's counts from when it takes the call
-            alarm = clock.later(node.timeout_seconds, self._time_out)
+            alarm = host.alarms.set(node.timeout_seconds, self._time_out)
         try:
             outcome = await self._call()
         except asyncio.CancelledError:
@@ -106,7 +106,7 @@ class Attempt:
             outcome = host.performer.failed(self, error)
         finally:
             if alarm is not None:
-                alarm.cancel()
+                host.alarms.off(alarm)
         seconds = clock.monotonic() - begun
         event = self._told(outcome, int(seconds * 1000))
         if event.kind in (e.NODE_COMPLETED, e.NODE_FAILED):

@@ -93,6 +93,8 @@ class LocalPerformer:
             outcome = "retried" if "retry_at" in event.body else "failed"
             error = event.body["code"]
         telemetry.attempt_ended(outcome, seconds)
+        if not attempt.execution.traced:
+            return
         began = event.at - int(seconds * 1000)
         telemetry.node_span(
             attempt.execution.id, attempt.step.node.alias, attempt.number, began, event.at, error

@@ -200,6 +200,11 @@ def span(
         yield opened
 
 
+def tracing() -> bool:
+    """Whether this process has set up tracing: whoever makes many spans asks once for all of an execution's."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 def past_span(
     name: str,
     execution_id: str,
@@ -210,14 +215,7 @@ def past_span(
     link: str | None = None,
     error: str | None = None,
 ) -> None:
-    """Record a span that is over: an execution from acceptance to end, a node's attempt from start to outcome.
-
-    Costs next to nothing in a process that has set up no tracing.
-    """
-    if isinstance(TRACER, trace.ProxyTracer) and isinstance(
-        trace.get_tracer_provider(), trace.ProxyTracerProvider
-    ):
-        return
+    """Record a span that is over: an execution from acceptance to end, a node's attempt from start to outcome."""
     opened = TRACER.start_span(
         name,
         context=trace_of(execution_id),

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import structlog
 
+from .alarms import Alarms
 from .clock import Clock
 from .engine import Execution, is_over
 from .events import Event
@@ -27,6 +28,7 @@ from .lease import Lease
 from .limits import CONCURRENT_EXECUTIONS, IDLE_LOOK_SECONDS, LEASE_MS, LOOP_STALL_SECONDS
 from .perform import Performer
 from .prepared import Prepared
+from .state import State
 from .store.base import Append, Beat, Claimed, Fence, Head, Hint, Outgoing, Park, Store, StoreError
 
 CLAIM_BATCH: Final = 64
@@ -70,6 +72,7 @@ class Worker:
         self.name: Final = name or f"worker-{self.session[:6]}"
         self.pools: Final = frozenset(pools)
         self.performer: Final = performer
+        self.alarms: Final = Alarms(clock)
         self.concurrency: Final = concurrency
         self.executions: dict[str, Execution] = {}
         self._prepare: Final = prepare
@@ -131,6 +134,7 @@ class Worker:
         for execution in list(self.executions.values()):
             execution.kill()
         await asyncio.gather(*self._tasks, *tasks, *self._reading, return_exceptions=True)
+        self.alarms.stop()
         if self._unwatch is not None:
             self._unwatch()
         await self._lease.stop()
@@ -147,9 +151,9 @@ class Worker:
 
     # --- owning -------------------------------------------------------------------------------------------------
 
-    def adopt(self, claimed: Claimed, prepared: Prepared) -> Execution:
-        """Own a claimed execution and run it."""
-        execution = Execution(self, prepared, claimed)
+    def adopt(self, claimed: Claimed, prepared: Prepared, born: State | None = None) -> Execution:
+        """Own a claimed execution and run it; ``born``: its state, if this process wrote all its events."""
+        execution = Execution(self, prepared, claimed, born)
         self.executions[execution.id] = execution
         execution.task = self.clock.spawn(execution.run(), execution.id)
         execution.task.add_done_callback(lambda task: self._let_go(execution))

@@ -141,7 +141,9 @@ class Embedded:
 
     def now(self) -> int:
         """Milliseconds since 1970; never goes back."""
-        self._now = max(self._now, self.clock.wall_ms())
+        now = self.clock.wall_ms()
+        if now > self._now:
+            self._now = now
         return self._now
 
     # --- group commit -----------------------------------------------------------------------------------------

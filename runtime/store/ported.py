@@ -88,7 +88,7 @@ class PortedStore(ABC):
         return await self.port.findings()
 
     async def append(self, batch: Sequence[Append]) -> list[Outcome]:
-        if len(batch) <= BATCH_EXECUTIONS and _size(batch) <= BATCH_BYTES:
+        if len(batch) == 1 or (len(batch) <= BATCH_EXECUTIONS and _size(batch) <= BATCH_BYTES):
             return await self.port.append(batch)
         outcomes: list[Outcome] = []
         for part in parts(batch):
