@@ -22,9 +22,8 @@ task switch but the one that each durable write needs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Sequence
-from typing import Any, Final, Protocol, TypeVar
-from zlib import crc32
+from collections.abc import Callable, Container, Sequence
+from typing import Any, Final, Protocol
 
 from . import events as e
 from . import telemetry
@@ -33,15 +32,10 @@ from .clock import Clock
 from .decide import decide, next_due, park
 from .events import Event
 from .fold import admits, extend, fold
-from .limits import (
-    INLINE_VALUE_BYTES,
-    SNAPSHOT_EVENTS,
-    UNCLEAR_SECONDS,
-)
 from .messages import Messages
 from .perform import Attempt, Lost, Performer
 from .prepared import BadMessage, Prepared
-from .snapshot import dump, load
+from .snapshot import load
 from .state import BLANK, Key, State
 from .store.base import (
     FINAL,
@@ -51,22 +45,16 @@ from .store.base import (
     Fence,
     Head,
     Ok,
-    Outcome,
     Outgoing,
     Park,
     Store,
     StoreError,
 )
 from .streaming import stream
+from .writing import Writer
 
-T = TypeVar("T")
 Told = tuple[Event, bytes | None]
 """What a node came to, and its bytes if they are known."""
-
-SNAPSHOT_SHARE: Final = 8
-"""A snapshot is due after ``SNAPSHOT_EVENTS`` events, and not before the journal has grown by an eighth: what all the
-snapshots of a run cost stays linear in its length."""
-FIRST_BACKOFF_SECONDS: Final = 0.02
 
 
 class Host(Protocol):
@@ -108,8 +96,7 @@ class Execution:
         self.id: Final = claimed.head.execution_id
         self.epoch: Final = claimed.head.epoch
         self.fence: Final = Fence(host.session, claimed.head.epoch)
-        self._crc: Final = e.crc(self.id, b"")
-        """That of an event begins here."""
+        self.writer: Final = Writer(host, self.id, self.fence, claimed.head.status)
         self.state = BLANK
         self.accepted: dict[str, Any] = {}
         self.task: asyncio.Task[Any] | None = None
@@ -123,14 +110,12 @@ class Execution:
         """Stops a stream, which has no checkpoint of its own to wait for."""
         self._claimed: Claimed | None = claimed
         self._born: State | None = born
-        self._status: str = claimed.head.status
         self._outcomes: list[Told] = []
         self._attempts: dict[Key, Attempt] = {}
         self._news: asyncio.Future[None] | None = None
         self._inline: Attempt | None = None
         """The attempt that runs inside this execution's own task."""
         self._peeking: asyncio.Task[Any] | None = None
-        self._snapshot_seq = 0
         self._alarm: asyncio.TimerHandle | None = None
 
     @property
@@ -213,7 +198,7 @@ class Execution:
             self.accepted = dict(events[0].body)
             return []
         self.state = (load(claimed.snapshot[1]) if claimed.snapshot else None) or BLANK
-        self._snapshot_seq = self.state.seq
+        self.writer.snapshot_seq = self.state.seq
         if events and events[0].seq == self.state.seq + 1:
             self._take(events)
         if self.state.seq < claimed.head.seq:
@@ -252,7 +237,7 @@ class Execution:
             leaving = self._leaving(state, now)
             if not events and leaving is None:
                 return None
-            outcome = await self.write(await self.append_of(state, events, leaving, data))
+            outcome = await self.writer.write(await self.append_of(state, events, leaving, data))
             if isinstance(outcome, Ok):
                 self.state = state
                 if state.final or leaving is not None:
@@ -348,7 +333,7 @@ class Execution:
     async def _peek(self, attempt: Attempt) -> None:
         """While a node runs inside our own task: stop it if what others wrote means that it shouldn't run."""
         try:
-            events = await self.patiently(lambda: self.host.store.read(self.id, self.state.seq))
+            events = await self.writer.patiently(lambda: self.host.store.read(self.id, self.state.seq))
             ahead = fold(self.topology, self.state, events)
         except (Lost, ValueError):
             return  # the next append finds out
@@ -387,81 +372,8 @@ class Execution:
         encoded: Sequence[bytes | None] | None = None,
     ) -> Append:
         """Return the append that takes the journal to ``state``; ``encoded``: the bytes that are known already."""
-        data, crcs = [], []
-        for index, event in enumerate(events):
-            written = (encoded[index] if encoded else None) or e.encode(event)
-            if len(written) > INLINE_VALUE_BYTES:
-                events[index] = await self._out_of_line(event)
-                written = e.encode(events[index])
-            data.append(written)
-            crcs.append(crc32(written, self._crc))
-        status = state.status if state.status != self._status else None
-        outbox: tuple[Outgoing, ...] = ()
-        snapshot = None
-        if state.final:
-            outbox = self.host.final_effects(self, events[-1])
-        elif state.seq - self._snapshot_seq >= max(SNAPSHOT_EVENTS, state.seq // SNAPSHOT_SHARE):
-            snapshot = dump(state)
-            self._snapshot_seq = state.seq
-        return Append(
-            self.id,
-            tuple(data),
-            tuple(crcs),
-            state.at,
-            self.state.seq,
-            self.fence,
-            None,
-            status,
-            leaving,
-            outbox,
-            snapshot,
-        )
-
-    async def write(self, item: Append) -> Outcome:
-        """Append; after an unclear answer send it again, which is harmless."""
-        try:
-            outcome = (await self.host.store.append((item,)))[0]
-        except StoreError as error:
-            outcome = (await self._again(lambda: self.host.store.append((item,)), error))[0]
-        if isinstance(outcome, Ok) and item.status is not None:
-            self._status = item.status
-        return outcome
-
-    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call the store, again and again while it is away or unclear, for ``UNCLEAR_SECONDS``; then give up: ``Lost``.
-
-        What the store can't answer is never the node's failure.
-        """
-        try:
-            return await call()
-        except StoreError as error:
-            return await self._again(call, error)
-
-    async def _again(self, call: Callable[[], Awaitable[T]], failure: StoreError) -> T:
-        if not failure.retryable:
-            raise Lost from failure
-        clock = self.host.clock
-        give_up = clock.monotonic() + UNCLEAR_SECONDS
-        backoff = FIRST_BACKOFF_SECONDS
-        while True:
-            await clock.sleep(backoff)
-            backoff = min(backoff * 2, 0.5)
-            try:
-                return await call()
-            except StoreError as error:
-                if not error.retryable or clock.monotonic() >= give_up:
-                    raise Lost from error
-
-    async def _out_of_line(self, event: Event) -> Event:
-        """Put a large value into a blob, durable before the event that names it."""
-        body = dict(event.body)
-        for field in ("output", "input"):
-            if "value" in (body.get(field) or ()):
-                data = e.pack_value(body[field]["value"])
-                name = f"{event.node}.{'.'.join(map(str, event.iteration))}.{event.attempt}"
-                await self.patiently(lambda: self.host.store.put_blob(self.id, name, data))  # noqa: B023
-                body[field] = {"blob": name, "size": len(data)}
-        return event._replace(body=body)
+        outbox = self.host.final_effects(self, events[-1]) if state.final else ()
+        return await self.writer.item(self.state.seq, state, events, leaving, outbox, encoded)
 
     async def catch_up(self, tail: int | None = None) -> None:
         """Fold what others wrote. A tail behind our own is a lost one: start over from what there is."""
@@ -475,7 +387,7 @@ class Execution:
             if not events:
                 break
             self._take(events)
-        self._status = self.state.status
+        self.writer.status = self.state.status
         if self.state.final:
             raise Lost
         self._start([])

@@ -63,7 +63,7 @@ class Messages:
     async def of_event(self, seq: int, field: str) -> Any:
         """Return the value that an event holds: an answer, a payload, an item's output."""
         execution = self._execution
-        events = await execution.patiently(lambda: execution.host.store.read(execution.id, seq - 1, 1))
+        events = await execution.writer.patiently(lambda: execution.host.store.read(execution.id, seq - 1, 1))
         return await self._read(events[0].body[field])
 
     async def _to_undo(self, key: Key) -> Any:
@@ -129,7 +129,9 @@ class Messages:
 
     async def _read(self, stored: Mapping[str, Any]) -> Any:
         execution = self._execution
-        return await execution.patiently(lambda: read_value(execution.host.store, execution.id, stored))
+        return await execution.writer.patiently(
+            lambda: read_value(execution.host.store, execution.id, stored)
+        )
 
 
 async def read_value(store: Store, execution_id: str, value: Mapping[str, Any]) -> Any:

@@ -209,7 +209,7 @@ class _Remarks:
             state = execution.state
             events = [event._replace(at=max(event.at, state.at)) for event in events]
             state = fold(execution.topology, state, events)
-            outcome = await execution.write(await execution.append_of(state, events, leaving))
+            outcome = await execution.writer.write(await execution.append_of(state, events, leaving))
             if isinstance(outcome, Ok):
                 execution.state = state
                 execution.over = execution.over or state.final or leaving is not None
