@@ -105,6 +105,7 @@ CODES: Final = {
     "AX1505": "Where conditions are false no path may lead to the terminal: `no_path_taken` (warning).",
     "AX1506": "An AND join waits for arms that can never all arrive.",
     "AX1507": "`compose` stands on a join that takes a single arm.",
+    "AX1508": "`timeout_ms` stands on a join that goes with the first arm, so it never acts (warning).",
     "AX1510": "A flow with a pipeline node says `pipeline_mode: false`.",
     "AX1511": "A flow in pipeline mode has a `join` or `compose`; its nodes take frames as they come.",
     "AX1512": "A flow in pipeline mode has what only unary flows have: loops, waits, subflows, compensation.",

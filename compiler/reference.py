@@ -87,7 +87,7 @@ JOIN: Final[Rows] = {
         "`FAIL_FAST` or `TOLERATE_FAILURES`; the first",
         "A failed arm fails the join and stops the others, or counts as not taken.",
     ),
-    "timeout_ms": ("none", "How long to wait for arms after the first."),
+    "timeout_ms": ("none", "How long to wait for arms after the first: see above."),
 }
 PAUSE: Final[Rows] = {
     "message": ("CEL over what arrives", "What people are shown."),
@@ -190,6 +190,10 @@ A node has a handler (`node`), is a flow (`flow`), or waits (`kind`). Which keys
 _JOINS: Final = """\
 A node with several forward edges says how they meet. AND goes when all arms arrived, and is not taken if one is not;
 OR when every arm is settled and one or more arrived; XOR and FIRST with the first that arrives; N_OF_M with the n-th.
+
+`timeout_ms` counts from the first arm that arrives, and outlives restarts. When it is up, the node fails with
+`gate_timeout` and the other arms are stopped; but an OR that tolerates failures goes with what has arrived. What
+arrives later is recorded and changes nothing.
 
 The input of an AND, OR or N_OF_M join is an object: the fields that the arms' adapters write, and each other arm's
 message under its alias; or what `compose` makes. XOR and FIRST pass the one arm's message on."""

@@ -2,7 +2,7 @@
 
 ``decide`` returns the facts that follow from the state, to be written before anything is done about them: the engine
 appends them and then performs each ``NodeStarted``. When they are applied and nothing else has happened, it has nothing
-more to say; so after every append and every wake-up one call is enough.
+more to say, but after the kinds of ``AGAIN``; so after every append and every wake-up one call is enough.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from .store.base import Park
 from .topology import Topology
 
 NOTHING: Final[tuple[Event, ...]] = ()
+AGAIN: Final = (e.COMPENSATION_STARTED, e.GATE_TIMED_OUT)
+"""Kinds that something may follow from at once: ``decide`` is asked again after one of them."""
 
 
 def decide(
@@ -30,9 +32,16 @@ def decide(
     ending = _ending(topology, state, at, epoch)
     if ending is not None:
         return (ending,)
-    if not (state.ready or state.retrying or state.waiting or state.mapping):
+    if not (state.ready or state.retrying or state.waiting or state.mapping or state.gate_dues):
         return NOTHING
-    following = _wake(topology, state, at, epoch) if state.waiting or state.mapping else []
+    following: list[Event] = []
+    if state.gate_dues:
+        overdue = _overdue(topology, state, at, epoch)
+        if overdue is not None:
+            return (overdue,)
+        following += _dues_of_gates(topology, state, at, epoch)
+    if state.waiting or state.mapping:
+        following += _wake(topology, state, at, epoch)
     room = PARALLEL_NODES - len(state.running)
     for key in state.ready:
         if room <= 0:
@@ -45,6 +54,26 @@ def decide(
             following.append(_start(topology, key, state.nodes[key].attempt + 1, at, epoch))
             room -= 1
     return following
+
+
+def _overdue(topology: Topology, state: State, at: int, epoch: int) -> Event | None:
+    """A gate whose time is up. One by one: it may end others."""
+    for (node, iteration), due in state.gate_dues.items():
+        if 0 < due <= at:
+            counts = {"arrived": state.counts[node, iteration].arrived, "arms": topology.needs[node]}
+            return Event(e.GATE_TIMED_OUT, at, topology.aliases[node], iteration, 0, epoch, counts)
+    return None
+
+
+def _dues_of_gates(topology: Topology, state: State, at: int, epoch: int) -> list[Event]:
+    """Until when the gates wait that have just begun to."""
+    events: list[Event] = []
+    for (node, iteration), due in state.gate_dues.items():
+        timeout_ms = topology.joins[node].timeout_ms
+        if due == 0 and timeout_ms:
+            body = {"due": at + timeout_ms}
+            events.append(Event(e.GATE_WAITING, at, topology.aliases[node], iteration, 0, epoch, body))
+    return events
 
 
 def _wake(topology: Topology, state: State, at: int, epoch: int) -> list[Event]:
@@ -88,7 +117,8 @@ def next_due(state: State) -> int | None:
     dues = list(state.retrying.values())
     for wait in state.waiting.values():
         dues.extend(due for due in (wait.due, wait.remind_at) if due is not None)
-    if state.deadline is not None:
+    dues.extend(due for due in state.gate_dues.values() if due)
+    if state.deadline is not None and state.undoing is None:
         dues.append(state.deadline)
     return min(dues) if dues else None
 
@@ -155,8 +185,7 @@ def _undo(topology: Topology, state: State, at: int, epoch: int, failure: dict[s
 
 
 def _undone(topology: Topology, state: State, at: int, epoch: int) -> Event:
-    failure = {} if state.cancelling is not None else _failure(topology, state)
-    return _end(state, at, epoch, failure)
+    return _end(state, at, epoch, state.outcome or _failure(topology, state))
 
 
 def _end(state: State, at: int, epoch: int, failure: dict[str, Any]) -> Event:

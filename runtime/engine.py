@@ -29,7 +29,7 @@ from . import events as e
 from . import telemetry
 from .alarms import Alarms
 from .clock import Clock
-from .decide import decide, next_due, park
+from .decide import AGAIN, decide, next_due, park
 from .events import Event
 from .fold import admits, extend, fold
 from .messages import Messages
@@ -177,7 +177,7 @@ class Execution:
             inline = await self._advance()
             if self.over:
                 return
-            if len(left) == len(self.state.running) == 1 and not self._attempts and not self.state.retrying:
+            if len(left) == len(self.state.running) == 1 and not self._attempts and not beside(self.state):
                 inline = left.pop()
             while left:
                 self._spawn(left.pop())
@@ -271,7 +271,7 @@ class Execution:
             extend(topology, state, following)
             events.extend(following)
             data.extend([None] * len(following))
-            if not following or following[0].kind != e.COMPENSATION_STARTED:
+            if not following or following[0].kind not in AGAIN:
                 break
             following = decide(topology, state, now, self.epoch, self.host.pools)
         return state, events, data
@@ -307,8 +307,7 @@ class Execution:
             for key in [key for key in self._attempts if key not in running]:
                 self._attempts.pop(key).kill()
         started = [event for event in events if event.kind in (e.NODE_STARTED, e.NODE_WOKEN)]
-        alone = len(started) == len(running) == 1 and not (self.state.retrying or self.state.waiting)
-        if alone and not self._attempts:
+        if len(started) == len(running) == 1 and not (self._attempts or beside(self.state)):
             return self.topology.numbers[started[0].node or ""], started[0].iteration
         for event in started:
             self._spawn((self.topology.numbers[event.node or ""], event.iteration))
@@ -322,9 +321,15 @@ class Execution:
         self._attempts[key] = attempt
         attempt.task = self.task
         self._inline = attempt
+        deadline = self.state.deadline
+        if deadline is not None and self.state.undoing is None:
+            self._alarm = self.host.clock.later(max(0, deadline - self.now()) / 1000, attempt.drop)
         try:
             outcome = await attempt.run()
         finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
             self._inline = None
             self._attempts.pop(key, None)
         if outcome is not None:
@@ -423,6 +428,11 @@ class Execution:
     def now(self) -> int:
         now, at = self.host.store.now(), self.state.at
         return now if now > at else at
+
+
+def beside(state: State) -> bool:
+    """Whether something else than the nodes that run may move the run by itself."""
+    return bool(state.retrying or state.waiting or state.gate_dues)
 
 
 def is_over(head: Head | None, epoch: int) -> bool:

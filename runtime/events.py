@@ -34,6 +34,8 @@ The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": 
     CodeDrifted          {package, pinned, running}                          development only
     NodeStreaming        {resumes}                                           a pipeline node's handler begins here
     NodeStreamed         {frames}                                            it has ended, its frames are in the log
+    GateWaiting          {due: ms}                                           its first arm came; it has till then
+    GateTimedOut         {arrived, arms}                                     counts; it goes with them, or fails
 
 Kinds are added, never changed: a reader knows all older ones for ever.
 """
@@ -69,6 +71,8 @@ PAUSE_ANSWERED: Final = "PauseAnswered"
 PAUSE_CHANGED: Final = "PauseChanged"
 CANCEL_REQUESTED: Final = "CancelRequested"
 COMPENSATION_STARTED: Final = "CompensationStarted"
+GATE_WAITING: Final = "GateWaiting"
+GATE_TIMED_OUT: Final = "GateTimedOut"
 
 CODES: Final[dict[str, int]] = {
     ACCEPTED: 1,
@@ -94,6 +98,8 @@ CODES: Final[dict[str, int]] = {
     PAUSE_CHANGED: 21,
     CANCEL_REQUESTED: 22,
     COMPENSATION_STARTED: 23,
+    GATE_WAITING: 31,
+    GATE_TIMED_OUT: 32,
 }
 """The number each kind is written with. A number is never used again for another kind."""
 KINDS: Final[dict[int, str]] = {code: kind for kind, code in CODES.items()}

@@ -12,7 +12,7 @@ from typing import Final
 from . import events as e
 from .events import Event
 from .limits import SHORT_WAIT_MS
-from .settling import cancel, completed, fail, make_ready, settle
+from .settling import cancel, completed, fail, make_ready, settle, time_out
 from .state import (
     CANCELLED,
     COMPLETED,
@@ -94,6 +94,7 @@ def _compensation_started(topology: Topology, draft: State, event: Event) -> Non
     draft.undoing = tuple(
         (topology.numbers[alias], tuple(iteration)) for alias, iteration in event.body["undo"]
     )
+    draft.outcome = {name: told for name, told in event.body.items() if name != "undo"}
     draft.status = Status.COMPENSATING
     _undo_next(draft)
 
@@ -257,6 +258,26 @@ def _close_map(draft: State, parent: Key) -> None:
                 draft.nodes = draft.nodes.set(key, Run(CANCELLED, draft.nodes[key].attempt, draft.seq))
 
 
+# --- gates ----------------------------------------------------------------------------------------------------------
+
+
+def _gate_waiting(topology: Topology, draft: State, event: Event) -> None:
+    draft.gate_dues = draft.gate_dues.set(_gate(topology, draft, event), event.body["due"])
+    _rest(draft)
+
+
+def _gate_timed_out(topology: Topology, draft: State, event: Event) -> None:
+    time_out(topology, draft, _gate(topology, draft, event))
+    _rest(draft)
+
+
+def _gate(topology: Topology, draft: State, event: Event) -> Key:
+    key = _key(topology, event)
+    if key not in draft.gate_dues:
+        raise IllegalTransition(f"{event.kind} of {event.node}, which waits for no time")
+    return key
+
+
 # --- what comes from outside ----------------------------------------------------------------------------------------
 
 
@@ -299,6 +320,8 @@ APPLY: Final = {
     e.NODE_WAITING: _node_waiting,
     e.NODE_WOKEN: _node_woken,
     e.MAP_OPENED: _map_opened,
+    e.GATE_WAITING: _gate_waiting,
+    e.GATE_TIMED_OUT: _gate_timed_out,
     e.SIGNAL_RECEIVED: _signal_received,
     e.PAUSE_ANSWERED: _pause_answered,
     e.PAUSE_CHANGED: _pause_changed,

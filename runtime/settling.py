@@ -99,6 +99,24 @@ def settle(topology: Topology, draft: State, work: list[Work]) -> None:
             _doom(topology, draft, key, cause)
 
 
+def time_out(topology: Topology, draft: State, key: Key) -> None:
+    """A gate's time is up: one that tolerates failures goes with what has arrived if its kind admits; else it fails.
+
+    Only OR goes with fewer than all: AND and N_OF_M lack what they need, XOR and FIRST went with the first arrival.
+    """
+    _shut(draft, key)
+    join = topology.joins[key[0]]
+    if join.kind == "OR" and join.failure_policy == "TOLERATE_FAILURES":
+        draft.joined = draft.joined.set(key, _arrivals(topology, draft, key))
+        make_ready(draft, key)
+        return
+    arrived, arms = draft.counts[key].arrived, topology.needs[key[0]]
+    message = f"{arrived} of {arms} arms arrived within {join.timeout_ms} ms"
+    failure = ("gate_timeout", message, topology.aliases[key[0]], 0)
+    cancel(draft, topology.captives(key[0]).__contains__)
+    settle(topology, draft, fail(topology, draft, key, failure, (), 0))
+
+
 def cancel(draft: State, which: Callable[[int], bool]) -> None:
     """Stop every live node that ``which`` names by its number."""
     for phase in ("ready", "running", "retrying", "waiting", "mapping"):
@@ -110,6 +128,8 @@ def cancel(draft: State, which: Callable[[int], bool]) -> None:
     for pause, key in list(draft.pauses.items()):
         if which(key[0]):
             draft.pauses = draft.pauses.delete(pause)
+    for key in [key for key in draft.gates if which(key[0])]:
+        _shut(draft, key)
 
 
 def make_ready(draft: State, key: Key) -> None:
@@ -148,8 +168,7 @@ def _hear(
 ) -> tuple[str | None, Key]:
     """Note one arm of a join and say what becomes of it: arrived, not_taken, failed, or ``None``: not yet."""
     draft.arms = draft.arms.set((edge, key[1]), arm)
-    before = draft.counts.get(key)
-    arrived, not_taken, failed = before or Arms()
+    arrived, not_taken, failed = draft.counts.get(key) or Arms()
     if arm == ARRIVED:
         arrived += 1
     elif arm == NOT_TAKEN:
@@ -161,11 +180,23 @@ def _hear(
     if key in draft.nodes:
         return None, cause  # it went without this arm: recorded, and nothing more
     verdict, cause = _verdict(topology, draft, key, edge, arm, counts, cause)
-    if verdict is None and before is None:
-        draft.gates += 1
-    elif verdict is not None and before is not None:
-        draft.gates -= 1
+    if verdict is not None:
+        _shut(draft, key)
+    elif arrived and not draft.gates.get(key):
+        draft.gates = draft.gates.set(key, draft.at)
+        if topology.joins[key[0]].timeout_ms:
+            draft.gate_dues = draft.gate_dues.set(key, 0)
+    elif key not in draft.gates:
+        draft.gates = draft.gates.set(key, 0)
     return verdict, cause
+
+
+def _shut(draft: State, key: Key) -> None:
+    """A gate waits no more."""
+    if key in draft.gates:
+        draft.gates = draft.gates.delete(key)
+        if key in draft.gate_dues:
+            draft.gate_dues = draft.gate_dues.delete(key)
 
 
 def _verdict(
@@ -190,14 +221,17 @@ def _verdict(
             return None, cause
         return (ARRIVED if arrived else NOT_TAKEN), cause
     if arrived >= join.n:
-        went = (edge for edge in topology.arms[key[0]] if draft.arms.get((edge, key[1])) == ARRIVED)
-        draft.joined = draft.joined.set(key, tuple(went))
+        draft.joined = draft.joined.set(key, _arrivals(topology, draft, key))
         return ARRIVED, cause
     if arrived + missing < join.n:
         message = f"{arrived} of {join.n} arms arrived, and the others can't any more"
         draft.failures = draft.failures.set(key, ("gate_unreachable", message, topology.aliases[key[0]], 0))
         return FAILED, key
     return None, cause
+
+
+def _arrivals(topology: Topology, draft: State, key: Key) -> tuple[int, ...]:
+    return tuple(edge for edge in topology.arms[key[0]] if draft.arms.get((edge, key[1])) == ARRIVED)
 
 
 def _doom(topology: Topology, draft: State, key: Key, cause: Key) -> None:

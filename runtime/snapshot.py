@@ -9,7 +9,7 @@ from immutables import Map
 
 from .state import Arms, Mapping, Run, State, Wait, Woken
 
-SNAPSHOT_FORMAT: Final = 2
+SNAPSHOT_FORMAT: Final = 3
 _MAPS: Final = (
     "nodes",
     "ready",
@@ -22,6 +22,8 @@ _MAPS: Final = (
     "pauses",
     "arms",
     "counts",
+    "gates",
+    "gate_dues",
     "joined",
     "looped",
     "came",

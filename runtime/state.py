@@ -131,6 +131,7 @@ class State:
         "epoch",
         "failures",
         "first",
+        "gate_dues",
         "gates",
         "joined",
         "looped",
@@ -178,8 +179,10 @@ class State:
         self.arms: Map[tuple[int, tuple[int, ...]], str] = _NONE
         """``(edge number, iteration)`` → arrived, not_taken or failed; for joins only."""
         self.counts: Map[Key, Arms] = _NONE
-        self.gates = 0
-        """Joins that have heard of some arms and still wait for others."""
+        self.gates: Map[Key, int] = _NONE
+        """Joins that have heard of some arms and still wait for others; when the first one arrived, 0 if none has."""
+        self.gate_dues: Map[Key, int] = _NONE
+        """Those of them that have a timeout and an arrival: when it is up, 0 until that is in the journal."""
         self.joined: Map[Key, tuple[int, ...]] = _NONE
         """For a join that goes before all its arms have settled: the edges it went with."""
         self.looped: Map[Key, int] = _NONE
@@ -202,7 +205,7 @@ class State:
         """Compensation nodes still to run, first one first, once they have begun; their iteration is that of the node
         that they undo."""
         self.outcome: dict[str, Any] | None = None
-        """The body of the final event."""
+        """The body of the final event; of a run that compensates, what it will be if nothing cancels it."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, State) and all(
@@ -227,6 +230,7 @@ class State:
         other.epoch = self.epoch
         other.failures = self.failures
         other.first = self.first
+        other.gate_dues = self.gate_dues
         other.gates = self.gates
         other.joined = self.joined
         other.looped = self.looped

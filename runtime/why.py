@@ -99,6 +99,10 @@ def _timed(head: Head, plan: Plan | None, retry: Event | None, tail: Sequence[Ev
         )
     if head.seq == 1:
         return Why("Its start was ordered for later.", "timer", head.ready_at, details)
+    gate = _gate(tail, head.ready_at)
+    if gate is not None:
+        text = f"It waits at the gate {gate.node}, for the arms that have not arrived; its time is up then."
+        return Why(text, "timer", head.ready_at, {**details, "node": gate.node})
     pools = sorted({node.pool for node in plan.nodes}) if plan is not None else []
     return Why("It waits for a moment in time.", "timer", head.ready_at, {**details, "pools": pools})
 
@@ -147,6 +151,11 @@ def running(tail: Sequence[Event]) -> list[tuple[str, tuple[int, ...], int]]:
         elif event.kind in (e.NODE_COMPLETED, e.NODE_FAILED, e.NODE_CANCELLED):
             open_.pop((event.node, event.iteration), None)
     return [(node, iteration, attempt) for (node, iteration), attempt in open_.items()]
+
+
+def _gate(tail: Sequence[Event], due: int | None) -> Event | None:
+    """The gate whose timeout is the next thing that happens."""
+    return next((event for event in tail if event.kind == e.GATE_WAITING and event.body["due"] == due), None)
 
 
 def _retry(tail: Sequence[Event], now: int) -> Event | None:

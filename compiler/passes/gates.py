@@ -48,6 +48,10 @@ def _check_join(node: Placement, join: Join, arms: list[Edge], report: Report) -
     if join.kind != "N_OF_M" and join.n:
         message = f"`n` is for N_OF_M, and `{node.alias}` joins by {join.kind}"
         report.error("AX1504", place, message, found=f"n: {join.n}", expected="no `n`, or `kind: N_OF_M`")
+    if join.timeout_ms and (single_arm(join) or join.n == 1):
+        message = f"`{node.alias}` goes with the first arm that arrives, and so never waits for another"
+        hint = "leave `timeout_ms` out"
+        report.warn("AX1508", place, message, found=f"timeout_ms: {join.timeout_ms}", suggestion=hint)
     if node.compose and single_arm(join):
         message = f"`{node.alias}` joins by {join.kind}, which passes one arm's message on"
         hint = "shape it with adapters on the edges"

@@ -6,7 +6,7 @@ from typing import Any
 
 from axiom.compiler.artifact import Edge, Join, Node, Plan, Retry
 from axiom.runtime import events as e
-from axiom.runtime.decide import decide
+from axiom.runtime.decide import AGAIN, decide
 from axiom.runtime.events import Event
 from axiom.runtime.fold import fold
 from axiom.runtime.state import State
@@ -87,10 +87,11 @@ class Play:
         for event in events:
             self.state = fold(self.topology, self.state, (event,))
             self.events.append(event)
-        following = decide(self.topology, self.state, self.at, 1, POOLS)
-        if following:
+        while following := decide(self.topology, self.state, self.at, 1, POOLS):
             self.state = fold(self.topology, self.state, following)
             self.events.extend(following)
+            if following[0].kind not in AGAIN:
+                break
         return self
 
     def later(self, ms: int) -> Play:
