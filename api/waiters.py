@@ -85,7 +85,7 @@ class Waiters:
     def listen(self, execution_id: str) -> Iterator[Listener]:
         """Hear of an execution for the length of the block."""
         if self._unwatch is None:
-            self._unwatch = self._store.watch(self._on_hints)
+            self._unwatch = self._store.watch(self._on_hints, ("moved", "frames"))
         listener = Listener()
         self._listeners.setdefault(execution_id, []).append(listener)
         try:

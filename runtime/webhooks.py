@@ -185,7 +185,7 @@ class Deliveries:
         """Begin to deliver."""
         if self._lease is not None:
             await self._lease.start()
-        self._unwatch = self._store.watch(self._on_hints)
+        self._unwatch = self._store.watch(self._on_hints, ("outbox",))
         self._news.set()
         self._loop_task = self._clock.spawn(self._loop(), "webhooks")
 

@@ -106,7 +106,7 @@ class Worker:
 
     async def start(self) -> None:
         """Open the session and begin to claim."""
-        self._unwatch = self.store.watch(self._on_hints)
+        self._unwatch = self.store.watch(self._on_hints, ("ready", "mail"))
         await self._lease.start()
         self._room.set()
         self._tasks.append(self.clock.spawn(self._claim_loop(), f"claimer {self.name}"))

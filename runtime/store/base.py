@@ -28,7 +28,7 @@ The types here are tuples of plain data, so that they cross a socket as they are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -509,5 +509,5 @@ class Store(Protocol):
     async def remove(self, kind: str, key: str) -> bool: ...
 
     # hints
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        """Call ``watcher`` on this loop with every hint of the store from now on; the answer stops it."""
+    def watch(self, watcher: Watcher, kinds: Collection[str] | None = None) -> Callable[[], None]:
+        """Call ``watcher`` on this loop with the store's hints (of ``kinds``, if given); the answer stops it."""

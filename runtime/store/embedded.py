@@ -13,7 +13,7 @@ told ``Unclear`` (or ``Full``) and read back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -47,6 +47,7 @@ from .group import Group, Job
 from .judge import Books
 from .listing import page
 from .sessions import Sessions
+from .watching import Watchers, unheard
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class Embedded:
         self.sessions_book = Sessions()
         self._books: Books | None = None
         self._now = 0
-        self._watchers: list[Watcher] = []
+        self._watchers = Watchers()
         self._gathering = self._writing = self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._refill: asyncio.TimerHandle | None = None
@@ -223,7 +224,7 @@ class Embedded:
         if hints:
             self._arm()
             if self._watchers:
-                self._loop.call_soon(self._tell, hints)
+                self._loop.call_soon(self._watchers.tell, hints)
 
     def _failed(self, group: Group, error: Exception) -> None:
         """Nobody can tell what landed: read the file again, and let the writers read back."""
@@ -247,10 +248,6 @@ class Embedded:
             self._load(first_group)
         except (StoreError, OSError):
             self._refill = self.clock.later(REOPEN_SECONDS, partial(self._reopen, first_group))
-
-    def _tell(self, hints: Sequence[Hint]) -> None:
-        for watcher in list(self._watchers):
-            watcher(hints)
 
     def _arm(self) -> None:
         """Wake up when the next execution or effect becomes due."""
@@ -276,12 +273,11 @@ class Embedded:
         if effect is not None and effect <= now:
             hints.append(Hint("outbox", ""))
         if hints:
-            self._tell(hints)
+            self._watchers.tell(hints)
         self._arm()
 
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        self._watchers.append(watcher)
-        return partial(_discard, self._watchers, watcher)
+    def watch(self, watcher: Watcher, kinds: Collection[str] | None = None) -> Callable[[], None]:
+        return self._watchers.add(watcher, kinds)
 
     # --- journal ----------------------------------------------------------------------------------------------
 
@@ -356,7 +352,7 @@ class Embedded:
         books = self._open()
         future: asyncio.Future[T] = self._loop.create_future()
         books.group.jobs.append(Job(call, future))
-        self._join(None).add_done_callback(_look)
+        self._join(None).add_done_callback(unheard)
         return await future
 
     async def put_blob(self, execution_id: str, name: str, data: bytes) -> None:
@@ -423,7 +419,7 @@ class Embedded:
                 whole = len(lines) == entry.seq - after
                 claimed.append((entry.head(), former, snapshot, lines if whole else []))
         if claimed:
-            self._join(None).add_done_callback(_look)
+            self._join(None).add_done_callback(unheard)
         return claimed
 
     async def end_session(self, session: str) -> None:
@@ -442,7 +438,7 @@ class Embedded:
         if held:
             hints.append(Hint("outbox", ""))
         if hints:
-            self._loop.call_soon(self._tell, hints)
+            self._loop.call_soon(self._watchers.tell, hints)
 
     async def sessions(self) -> list[Session]:
         books = self._open()
@@ -492,17 +488,6 @@ class Embedded:
         return self.backing.findings()
 
 
-def _discard(watchers: list[Watcher], watcher: Watcher) -> None:
-    if watcher in watchers:
-        watchers.remove(watcher)
-
-
 def _refuse(future: asyncio.Future[Any], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-
-
-def _look(future: asyncio.Future[Any]) -> None:
-    """Nobody waits for this answer; an error in it was told elsewhere."""
-    if not future.cancelled():
-        future.exception()

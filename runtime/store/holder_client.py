@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 from ..clock import Clock
@@ -38,6 +38,7 @@ from .base import (
     Watcher,
 )
 from .embedded import Embedded, RawClaim
+from .watching import Watchers, unheard
 from .wire import CALLS, VERSION, Unframer, beat_in, error_in, framed, hints_in
 
 PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -123,7 +124,7 @@ class Client:
     ) -> None:
         self._place, self._take_over, self._clock = place, take_over, clock
         self._timeout_seconds = timeout_seconds
-        self._watchers: list[Watcher] = []
+        self._watchers: Final = Watchers(self._want)
         self._link: Link | None = None
         self._embedded: Embedded | None = None
         self._seeking: asyncio.Task[None] | None = None
@@ -168,7 +169,7 @@ class Client:
             except StoreError as error:
                 self._refused = error
             if self._embedded is not None:
-                self._embedded.watch(self._tell)
+                self._embedded.watch(self._watchers.tell, None)
             if self._link is not None or self._embedded is not None:
                 self._found.set()
                 return
@@ -180,12 +181,12 @@ class Client:
             return None
         loop = asyncio.get_running_loop()
         try:
-            _, link = await loop.create_unix_connection(lambda: Link(self._heard, self._tell), place)
+            _, link = await loop.create_unix_connection(lambda: Link(self._heard, self._watchers.tell), place)
         except OSError:
             return None
         try:
             await link.call("hello", (VERSION,))
-            await link.call("watch", ())
+            await link.call("watch", (self._watchers.kinds,))
         except Lost:
             return None
         except StoreError:
@@ -219,13 +220,13 @@ class Client:
         self._now = max(self._now, int(self._ahead_ms + self._clock.monotonic() * 1000))
         return self._now
 
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher) if watcher in self._watchers else None
+    def watch(self, watcher: Watcher, kinds: Collection[str] | None = None) -> Callable[[], None]:
+        return self._watchers.add(watcher, kinds)
 
-    def _tell(self, hints: Sequence[Hint]) -> None:
-        for watcher in list(self._watchers):
-            watcher(hints)
+    def _want(self) -> None:
+        """Tell the holder which kinds of hints are wanted here; calls made after it are answered after it."""
+        if self._link is not None:
+            self._link.call("watch", (self._watchers.kinds,)).add_done_callback(unheard)
 
     async def _call(self, method: str, *arguments: Any) -> Any:
         call = CALLS[method]

@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 from .base import Hint, StoreError, Unusable
 from .embedded import Embedded
+from .watching import of_kinds
 from .wire import CALLS, VERSION, Unframer, error_out, framed
 
 CALLS_UNDER_WAY: Final = 256
@@ -33,7 +34,8 @@ class HolderServer:
         self.beating: dict[str, Connection] = {}
         """Which connection each session lives on."""
         self.connections: set[Connection] = set()
-        self.watching: set[Connection] = set()
+        self.watching: dict[Connection, frozenset[str] | None] = {}
+        """Who wants hints, and of which kinds; ``None``: all."""
         self._server: asyncio.Server | None = None
         self._path = ""
         self._stop_watching: Callable[[], None] | None = None
@@ -64,10 +66,14 @@ class HolderServer:
         _remove(self._path)
 
     def _push(self, hints: Sequence[Hint]) -> None:
-        if self.watching:
-            message = framed((0, self.embedded.now(), hints))
-            for connection in list(self.watching):
-                connection.push(message)
+        whole = b""
+        now = self.embedded.now()
+        for connection, kinds in list(self.watching.items()):
+            if kinds is None:
+                whole = whole or framed((0, now, hints))
+                connection.push(whole)
+            elif wanted := of_kinds(hints, kinds):
+                connection.push(framed((0, now, wanted)))
 
 
 class Connection(asyncio.Protocol):
@@ -89,7 +95,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         server = self._server
         server.connections.discard(self)
-        server.watching.discard(self)
+        server.watching.pop(self, None)
         self.transport = None
         self._waiting.clear()
         for session in [name for name, at in server.beating.items() if at is self]:
@@ -177,7 +183,8 @@ class Connection(asyncio.Protocol):
                 del self._server.beating[session]
             return None
         if method == "watch":
-            self._server.watching.add(self)
+            kinds = arguments[0]
+            self._server.watching[self] = None if kinds is None else frozenset(kinds)
             return None
         call = CALLS.get(method)
         if call is None:

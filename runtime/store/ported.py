@@ -6,7 +6,7 @@ The port is an ``Embedded`` in the same process, or a client of one (``client.py
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..events import Damaged, Event, UnknownKind, decode
@@ -67,7 +67,7 @@ class Port(Protocol):
     async def get(self, kind: str, key: str) -> Document | None: ...
     async def documents(self, kind: str, prefix: str, after: str, limit: int) -> list[Document]: ...
     async def remove(self, kind: str, key: str) -> bool: ...
-    def watch(self, watcher: Watcher) -> Callable[[], None]: ...
+    def watch(self, watcher: Watcher, kinds: Collection[str] | None) -> Callable[[], None]: ...
 
 
 class PortedStore(ABC):
@@ -188,8 +188,8 @@ class PortedStore(ABC):
     async def remove(self, kind: str, key: str) -> bool:
         return await self.port.remove(kind, key)
 
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        return self.port.watch(watcher)
+    def watch(self, watcher: Watcher, kinds: Collection[str] | None = None) -> Callable[[], None]:
+        return self.port.watch(watcher, kinds)
 
 
 class LocalBeater:

@@ -18,7 +18,7 @@ Nothing is kept here that the server does not hold, but the clock's offset: any 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import msgpack
@@ -375,8 +375,8 @@ class RedisStore:
 
     # --- hints --------------------------------------------------------------------------------------------------
 
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        return self._hints.watch(watcher)
+    def watch(self, watcher: Watcher, kinds: Collection[str] | None = None) -> Callable[[], None]:
+        return self._hints.watchers.add(watcher, kinds)
 
 
 def _claimed(

@@ -8,21 +8,20 @@ everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgpack
 import structlog
 
 from ..clock import Clock
-from .base import Hint, StoreError, Watcher
+from .base import Hint, StoreError
 from .redis_wire import PAUSE_SECONDS, Broken, Link, Wire
+from .watching import LOOK_AT_EVERYTHING, Watchers
 
 QUIET_SECONDS: Final = 5.0
 """After so long without a message the server is asked whether it is there."""
 PAUSE_MOST_SECONDS: Final = 1.0
 """Between two tries to subscribe again."""
-LOOK_AT_EVERYTHING: Final = Hint("moved", "")
 
 _log = structlog.get_logger(__name__)
 
@@ -31,10 +30,10 @@ class Hints:
     """The subscription, and who listens."""
 
     def __init__(self, wire: Wire, channel: str, clock: Clock) -> None:
+        self.watchers: Final = Watchers()
         self._wire = wire
         self._channel = channel
         self._clock = clock
-        self._watchers: list[Watcher] = []
         self._task: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
 
@@ -49,15 +48,6 @@ class Hints:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        self._watchers.append(watcher)
-
-        def stop() -> None:
-            if watcher in self._watchers:
-                self._watchers.remove(watcher)
-
-        return stop
-
     async def _run(self) -> None:
         first, pause = True, PAUSE_SECONDS
         while True:
@@ -66,7 +56,7 @@ class Hints:
                 link = await self._wire.link()
                 await link.exchange([("SUBSCRIBE", self._channel)])
                 if not first:
-                    self._tell([LOOK_AT_EVERYTHING])
+                    self.watchers.tell([LOOK_AT_EVERYTHING])
                 first, pause = False, PAUSE_SECONDS
                 self._subscribed.set()
                 await self._listen(link)
@@ -93,12 +83,5 @@ class Hints:
             asked = message is None
 
     def _hear(self, data: bytes) -> None:
-        if self._watchers:
-            self._tell([Hint(*fields) for fields in msgpack.unpackb(data)])
-
-    def _tell(self, hints: Sequence[Any]) -> None:
-        for watcher in tuple(self._watchers):
-            try:
-                watcher(hints)
-            except Exception:
-                _log.exception("watcher_failed")
+        if self.watchers:
+            self.watchers.tell([Hint(*fields) for fields in msgpack.unpackb(data)])

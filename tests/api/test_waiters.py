@@ -150,10 +150,10 @@ def test_one_subscription_serves_any_number() -> None:
         watches = 0
         watch = at.store.watch
 
-        def counted(watcher: Any) -> Any:
+        def counted(watcher: Any, kinds: Any) -> Any:
             nonlocal watches
             watches += 1
-            return watch(watcher)
+            return watch(watcher, kinds)
 
         at.store.watch = counted  # type: ignore[method-assign]
         waiting = [asyncio.create_task(at.wait(execution_id)) for _ in range(50)]

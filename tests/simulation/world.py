@@ -41,12 +41,12 @@ class Faulty:
     def beater(self) -> Beater:
         return FaultyBeater(self, self.store.beater())
 
-    def watch(self, watcher: Callable[..., None]) -> Callable[[], None]:
+    def watch(self, watcher: Callable[..., None], kinds: Any = None) -> Callable[[], None]:
         def heard(hints: Any) -> None:
             if not self.dead and self.chance.random() >= self.trouble:
                 watcher(hints)
 
-        return self.store.watch(heard)
+        return self.store.watch(heard, kinds)
 
     async def _call(self, name: str, real: Callable[..., Any], args: Any, more: Any) -> Any:
         await self._pass()

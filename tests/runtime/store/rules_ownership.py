@@ -338,6 +338,22 @@ async def a_ready_run_is_hinted_to_its_queue(store: Store, other: Store) -> None
     listener.stop()
 
 
+async def a_watcher_hears_the_kinds_that_it_asked_for(store: Store, other: Store) -> None:
+    mail, moved, everything = Listener(other, "mail"), Listener(other, "moved", "frames"), Listener(other)
+    run = await owned_run(store)
+    assert run.fence is not None
+    session = run.fence.session
+    await one(store, run.signal("s"))
+    await mail.wait(lambda h: h.subject == session)
+    await moved.wait(lambda h: h.execution_id == run.id and h.seq == 2)
+    await everything.wait(lambda h: h.kind == "mail" and h.subject == session)
+    await everything.wait(lambda h: h.kind == "moved" and h.execution_id == run.id and h.seq == 2)
+    assert {h.kind for h in mail.hints} == {"mail"}
+    assert {h.kind for h in moved.hints} == {"moved"}
+    for listener in (mail, moved, everything):
+        listener.stop()
+
+
 async def mail_is_hinted_to_the_owner(store: Store, other: Store) -> None:
     listener = Listener(store)
     run = await owned_run(store)
@@ -378,5 +394,6 @@ RULES: list[Callable[[Store, Store], Awaitable[None]]] = [
     a_hint_follows_each_write_in_order,
     what_a_hint_speaks_of_can_be_read,
     a_ready_run_is_hinted_to_its_queue,
+    a_watcher_hears_the_kinds_that_it_asked_for,
     mail_is_hinted_to_the_owner,
 ]

@@ -177,10 +177,10 @@ async def until(found: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> A
 class Listener:
     """Gathers a store's hints."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *kinds: str) -> None:
         self.hints: list[Hint] = []
         self._came = asyncio.Event()
-        self.stop = store.watch(self._take)
+        self.stop = store.watch(self._take, kinds or None)
 
     def _take(self, hints: Any) -> None:
         self.hints.extend(hints)
