@@ -20,13 +20,14 @@ from axiom.runtime.store.base import Store
 from .doors import DoorError
 from .errors import EXPECTED, answer
 from .guards import Guard
-from .http import console, executions, invoke, pages, probes, registry
+from .http import branches, console, executions, invoke, pages, probes, registry
 from .service import Service
 from .settings import Settings
 
 ROUTES: list[BaseRoute] = [
     *invoke.ROUTES,
     *executions.ROUTES,
+    *branches.ROUTES,
     *registry.ROUTES,
     *console.ROUTES,
     *pages.ROUTES,

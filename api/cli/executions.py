@@ -140,6 +140,29 @@ def checkpoints(settings: Settings, execution_id: str, json_: bool) -> None:
 
 @executions.command()
 @click.argument("execution_id")
+@as_json
+@target_options
+def branches(settings: Settings, execution_id: str, json_: bool) -> None:
+    """Show the arms of each gate: which arrived, which are on their way, and what the gate still needs.
+
+    \b
+    Example:
+      axiom executions branches 0af7651916cd43dd8448eb211c80319c
+    """
+    found = asyncio.run(_get(settings, f"{BASE}/{execution_id}/branches"))
+    if json_:
+        output.as_json(found)
+        return
+    columns = ("GATE", "ITERATION", "ARM", "STATE", "SINCE", "NODE")
+    output.table(columns, ([row[name.lower()] or None for name in columns] for row in found["branches"]))
+    for gate in found["gates"]:
+        if gate["needs"]:
+            until = f", until {gate['due']}" if gate["due"] else ""
+            output.data(f"{gate['gate']} ({gate['kind']}) needs {output.clean(gate['needs'])}{until}")
+
+
+@executions.command()
+@click.argument("execution_id")
 @target_options
 def cancel(settings: Settings, execution_id: str) -> None:
     """Stop an execution, whatever it is doing.
