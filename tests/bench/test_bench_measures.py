@@ -12,7 +12,7 @@ from axiom.api.bench.beds import STORES, TINY, bed
 from axiom.api.bench.figures import Figure
 
 FIGURES = {
-    "chain": {"chain5.throughput", "chain5.over_store", "chain5.latency"},
+    "chain": {"chain5.throughput", "chain5.bare", "chain5.latency"},
     "http": {"http.throughput", "http.latency"},
     "fanout": {"fanout10.throughput", "fanout10.latency"},
     "frames": {"frames.throughput", "frames.first"},
