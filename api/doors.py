@@ -11,25 +11,25 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from axiom.compiler.artifact import Plan, canonical
+from axiom.compiler.artifact import canonical
 from axiom.runtime import events as e
 from axiom.runtime import telemetry
+from axiom.runtime.cancelling import cancellation
+from axiom.runtime.catalog import readable_plan
 from axiom.runtime.clock import Clock
-from axiom.runtime.events import Event
 from axiom.runtime.limits import (
     DOOR_TRIES,
     INLINE_VALUE_BYTES,
     PAGE,
     PAYLOAD_BYTES,
-    RETENTION_DAYS,
     UNCLEAR_SECONDS,
 )
 from axiom.runtime.results import Result, result_of
+from axiom.runtime.starts import Start, creation
 from axiom.runtime.store.base import (
     FINAL,
     Append,
     Conflict,
-    Create,
     Exists,
     Head,
     Missing,
@@ -43,7 +43,6 @@ from axiom.runtime.store.base import (
 )
 from axiom.runtime.store.base import Final as Ended
 from axiom.runtime.store.ids import new_execution_id
-from axiom.runtime.webhooks import webhook_entry
 
 from .waiters import Waiters
 
@@ -89,25 +88,6 @@ class NotStorable(DoorError):
     code = "invalid_input"
 
 
-class Start(NamedTuple):
-    """What is to be started, checked already."""
-
-    account: str
-    graph_id: str
-    plan: Plan
-    input: Any
-    webhook: Mapping[str, Any] | None = None
-    """``{"url", "headers"}``."""
-    config_id: str | None = None
-    link: str | None = None
-    """The caller's ``traceparent``."""
-    key: str | None = None
-    """The idempotency key."""
-    request_hash: str = ""
-    retention_days: float = RETENTION_DAYS
-    """Where the flow says nothing."""
-
-
 class Started(NamedTuple):
     """``fresh`` is false if the key had started this execution before."""
 
@@ -146,44 +126,13 @@ async def start_execution(
             return _joined(earlier, start)
         await store.put_blob(execution_id, "input", packed)
         value = {"blob": "input", "size": len(packed)}
-    outcome = await persist(store, clock, _creation(store.now(), start, execution_id, value))
+    outcome = await persist(store, clock, creation(store.now(), start, execution_id, value))
     if isinstance(outcome, Exists):
         return _joined(outcome, start)
     if not isinstance(outcome, Ok):
         raise Contended(f"the store answered {outcome} to a start")
     telemetry.RUNS_STARTED.labels(start.plan.mode).inc()
     return Started(execution_id, True)
-
-
-def _creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]) -> Append:
-    plan = start.plan
-    body: dict[str, Any] = {
-        "graph_id": start.graph_id,
-        "flow": plan.name,
-        "mode": plan.mode,
-        "account": start.account,
-        "input": value,
-    }
-    if plan.timeout_seconds is not None:
-        body["deadline"] = now + int(plan.timeout_seconds * 1000)
-    given = {"webhook": start.webhook, "config_id": start.config_id, "link": start.link, "key": start.key}
-    if start.key is not None:
-        body["request_hash"] = start.request_hash
-    body.update({name: told for name, told in given.items() if told is not None})
-    data = e.encode(Event(e.ACCEPTED, now, body=body))
-    create = Create(
-        start.account,
-        plan.name,
-        start.graph_id,
-        plan.mode,
-        plan.nodes[plan.entry].pool,
-        plan.priority,
-        0,
-        start.retention_days if plan.retention_days is None else plan.retention_days,
-        start.key,
-        start.request_hash,
-    )
-    return Append(execution_id, (data,), (e.crc(execution_id, data),), now, 0, create=create)
 
 
 async def _earlier(store: Store, start: Start) -> Exists | None:
@@ -239,22 +188,11 @@ async def cancel(store: Store, clock: Clock, account: str, execution_id: str, re
             return False
         if head.status in FINAL:
             raise AlreadyFinal(f"execution {execution_id} is {head.status}")
-        accepted = (await store.read(execution_id, 0, 1))[0].body
-        at = max(store.now(), head.updated_at)
-        event = Event(e.CANCELLED, at, body={"reason": reason or "cancelled by its caller"})
-        data = e.encode(event)
-        item = Append(
-            execution_id,
-            (data,),
-            (e.crc(execution_id, data),),
-            at,
-            head.seq,
-            status=Status.CANCELLED,
-            outbox=webhook_entry(accepted, event),
-        )
+        plan = await readable_plan(store, head.graph_id)
+        item = await cancellation(store, head, plan, reason or "cancelled by its caller")
         outcome = await persist(store, clock, item)
         if isinstance(outcome, Ok):
-            telemetry.run_ended(Status.CANCELLED, (at - head.created_at) / 1000)
+            telemetry.run_ended(Status.CANCELLED, (item.at - head.created_at) / 1000)
             return True
         if isinstance(outcome, Missing):
             raise UnknownExecution(execution_id)

@@ -20,7 +20,7 @@ CONFIG_KEYS: Final = {
     "node": ["retry", "timeout_seconds", "join", "compose", "hitl", "map", "circuit_breaker"],
     "sleep": ["duration_ms", "join", "compose"],
     "event": ["name", "correlate", "message", "timeout_ms", "join", "compose"],
-    "flow": ["wait", "join", "compose", "hitl", "map"],
+    "flow": ["wait", "retry", "timeout_seconds", "join", "compose", "hitl", "map"],
 }
 """By the kind of the node."""
 NEEDED: Final = {"sleep": ("duration_ms",), "event": ("name",)}

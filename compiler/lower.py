@@ -105,6 +105,7 @@ def _node(node: Placement, number: int, keys: Mapping[MessageId, str]) -> artifa
         kind=node.kind,
         join=node.join,
         compose=node.composed,
+        retry=node.retry or artifact.Retry(),
         config=_config(node, keys),
     )
     declared = node.declared

@@ -185,7 +185,9 @@ A node has a handler (`node`), is a flow (`flow`), or waits (`kind`). Which keys
 * **`kind: sleep`** passes on what arrives after a time that outlives restarts.
 * **`kind: event`** gives what the event brings. One that came before the node did is kept for it.
 * **`flow`** is pinned when the flow is compiled: moving the alias later changes nothing. It has an execution of its
-  own, takes the subflow's input and gives its output. A pipeline can't be a subflow, and no flow can contain itself."""
+  own, takes the subflow's input and gives its output, or, with `wait: false`, `{{execution_id}}` at once. It fails as
+  the subflow failed; each attempt of `retry` starts it anew; `timeout_seconds` bounds the wait and cancels it (none
+  by default). A pipeline can't be a subflow, and no flow can contain itself."""
 
 _JOINS: Final = """\
 A node with several forward edges says how they meet. AND goes when all arms arrived, and is not taken if one is not;

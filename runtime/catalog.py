@@ -205,6 +205,14 @@ async def load_plan(store: Store, graph_id: str) -> Plan:
     return _keep(plans, graph_id, thaw(graph_id, found.value))
 
 
+async def readable_plan(store: Store, graph_id: str) -> Plan | None:
+    """Return the plan of an artifact; ``None`` if it is gone, or this version can't read it."""
+    try:
+        return await load_plan(store, graph_id)
+    except (UnknownArtifact, ValueError):
+        return None
+
+
 async def owned_plan(store: Store, account: str, graph_id: str) -> Plan:
     """Return the plan of one of the account's artifacts: for doors. ``UnknownArtifact``, also for another's."""
     owned = _cache(store).owned

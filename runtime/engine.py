@@ -26,7 +26,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any, Final, Protocol
 
 from . import events as e
-from . import telemetry
+from . import orders, telemetry
 from .alarms import Alarms
 from .clock import Clock
 from .decide import AGAIN, decide, next_due, park
@@ -377,8 +377,13 @@ class Execution:
         encoded: Sequence[bytes | None] | None = None,
     ) -> Append:
         """Return the append that takes the journal to ``state``; ``encoded``: the bytes that are known already."""
-        outbox = self.host.final_effects(self, events[-1]) if state.final else ()
-        return await self.writer.item(self.state.seq, state, events, leaving, outbox, encoded)
+        outbox: list[Outgoing] = orders.of_step(self, state, events) if self.topology.calls else []
+        if state.final:
+            outbox += self.host.final_effects(self, events[-1])
+            outbox += orders.of_end(self.id, self.accepted, events[-1])
+        return await self.writer.item(
+            self.state.seq, state, events, leaving, orders.numbered(outbox), encoded
+        )
 
     async def catch_up(self, tail: int | None = None) -> None:
         """Fold what others wrote. A tail behind our own is a lost one: start over from what there is."""

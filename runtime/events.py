@@ -11,14 +11,16 @@ so that a missing, altered, reordered or cut-off event is found (``verify.py``).
 The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": bytes}`` when it is large)::
 
     ExecutionAccepted    {graph_id, flow, mode, account, input: value, deadline?: ms, ready_at?: ms, webhook?,
-                          config_id?, link?: traceparent, key?}             always seq 1
+                          config_id?, link?: traceparent, key?, parent?}    always seq 1
     ExecutionStarted     {worker}                                            the first claim
     ExecutionTakenOver   {worker, from, frames?}                             the old owner died; frames of any node then
     NodeStarted          {isolation}                                         attempt is the event's
-    NodeCompleted        {output: value, skipped: [edge number], ms}         skipped: out-edges that are NOT_TAKEN
+    NodeCompleted        {output: value, skipped: [edge number], ms,         skipped: out-edges that are NOT_TAKEN
+                          child?: id, input?: value}                         of a subflow that nobody waits for
     NodeFailed           {code, message, retry_at?: ms, details?}            with retry_at: another attempt follows
     NodeCancelled        {reason}                                            a join failed fast, or the run ended
-    NodeWaiting          {for: timer|event|pause|child, due?: ms, …}         it needs something from outside
+    NodeWaiting          {for: timer|event|pause|child, due?: ms, …}         it needs something from outside; a child:
+                                                                             {name: its id, input: value}
     NodeWoken            {by: time|signal|answer|items, seq?}                it goes on
     MapOpened            {count, bound, tolerant}                            its items run as iterations
     SignalReceived       {name, key?, id, payload: value}                    an event, a child's end; kept until taken

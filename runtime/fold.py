@@ -152,11 +152,21 @@ def _node_failed(topology: Topology, draft: State, event: Event) -> None:
         key = _finish_attempt(topology, draft, event, forget=False)
         draft.nodes = draft.nodes.set(key, Run(RETRYING, event.attempt, draft.seq, retry_at))
         draft.retrying = draft.retrying.set(key, retry_at)
+        if key[0] in topology.calls:
+            _ask_once(draft, key)
     else:
         key = _finish_attempt(topology, draft, event)
         failure = (event.body["code"], str(event.body["message"])[:500], str(event.node), event.attempt)
         _failed_for_good(topology, draft, key, failure, event)
     _rest(draft)
+
+
+def _ask_once(draft: State, key: Key) -> None:
+    """A subflow that is tried again starts another child, with what people had said before the first."""
+    woken = draft.woken.get(key)
+    if woken is not None and woken.child:
+        before = woken.before
+        draft.woken = draft.woken.set(key, Woken(*before)) if before else draft.woken.delete(key)
 
 
 def _failed_for_good(
@@ -181,6 +191,7 @@ def _failed_for_good(
 
 
 def _node_waiting(topology: Topology, draft: State, event: Event) -> None:
+    before = draft.woken.get(_key(topology, event)) if event.body["for"] == "child" else None
     key = _finish_attempt(topology, draft, event)
     body = event.body
     wait = Wait(
@@ -193,6 +204,7 @@ def _node_waiting(topology: Topology, draft: State, event: Event) -> None:
         body.get("remind_at"),
         body.get("level", 0),
         draft.seq,
+        before,
     )
     draft.nodes = draft.nodes.set(key, Run(WAITING, event.attempt, draft.seq))
     draft.waiting = draft.waiting.set(key, wait)
@@ -203,7 +215,7 @@ def _node_waiting(topology: Topology, draft: State, event: Event) -> None:
 
 def _node_woken(topology: Topology, draft: State, event: Event) -> None:
     key = _key(topology, event)
-    by, seq, level = event.body["by"], event.body.get("seq", 0), 0
+    woken = Woken(event.body["by"], event.body.get("seq", 0))
     if key in draft.mapping:
         draft.mapping = draft.mapping.delete(key)
     else:
@@ -211,14 +223,14 @@ def _node_woken(topology: Topology, draft: State, event: Event) -> None:
         if wait is None:
             raise IllegalTransition(f"{event.node} is woken, and did not wait")
         draft.waiting = draft.waiting.delete(key)
-        level = wait.level
+        woken = woken._replace(level=wait.level, child=wait.kind == "child", before=wait.before)
         if wait.kind == "pause":
             draft.pauses = draft.pauses.delete(wait.name)
-        if by == "signal":
+        if woken.by == "signal":
             name = (wait.name, wait.key)
-            left = tuple(other for other in draft.signals.get(name, ()) if other != seq)
+            left = tuple(other for other in draft.signals.get(name, ()) if other != woken.seq)
             draft.signals = draft.signals.set(name, left) if left else draft.signals.delete(name)
-    draft.woken = draft.woken.set(key, Woken(by, seq, level))
+    draft.woken = draft.woken.set(key, woken)
     _run(draft, key, event.attempt)
 
 

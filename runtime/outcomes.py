@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .events import Event
@@ -13,6 +14,8 @@ class Output(NamedTuple):
 
     value: Any
     checked: bool = False
+    beside: Mapping[str, Any] | None = None
+    """What else its event tells."""
 
 
 class Ended(NamedTuple):

@@ -8,7 +8,7 @@ when the attempt is killed: then there is no outcome.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from axiom.compiler.expressions import EvaluationError
@@ -156,8 +156,9 @@ class Attempt:
         wrong = None if result.checked else step.violations(output)
         if wrong is not None:
             return Failure("output_invalid", f"the output of {step.node.alias} is not valid: {wrong}")
+        beside = result.beside or {}
         if self._is_item:
-            return self._completed(output, ())
+            return self._completed(output, (), beside)
         try:
             skipped = step.skipped(output) if step.conditions else ()
         except EvaluationError as error:
@@ -167,7 +168,7 @@ class Attempt:
             if edge not in skipped and self._rounds(edge) >= bound:
                 message = f"the loop after {step.node.alias} went round {bound} times and wants to go on"
                 return Failure("loop_exhausted", message, retryable=False)
-        return self._completed(output, skipped)
+        return self._completed(output, skipped, beside)
 
     async def _result(self) -> Result:
         """Do what the node's kind says."""
@@ -181,11 +182,13 @@ class Attempt:
             if not self._is_item:
                 return await waits.items(self, message)
             message = step.items(message)[self.key[1][-1]]
-        elif "hitl" in step.node.config and execution.state.undoing is None:
+        elif "hitl" in step.node.config and execution.state.undoing is None and not self._has_heard:
             answer = await waits.pause(self, message)
             if not isinstance(answer, Output):
                 return answer
             message = answer.value
+        if step.node.kind == "flow":
+            return await waits.subflow(self, message)
         return await self._handle(message)
 
     async def _handle(self, message: Any) -> Result:
@@ -214,6 +217,11 @@ class Attempt:
         return self.execution.state.woken.get(self.key)
 
     @property
+    def _has_heard(self) -> bool:
+        """Whether its child had its time: then there is nobody to ask any more."""
+        return self.step.node.kind == "flow" and self.woken is not None and self.woken.child
+
+    @property
     def pause_id(self) -> str:
         """The name of this node's pause: its alias, and its iteration if it has one."""
         return ".".join([self.step.node.alias, *map(str, self.key[1])])
@@ -238,8 +246,8 @@ class Attempt:
         head = topology.plan.edges[edge].target
         return self.key[1][topology.depths[head] - 1]
 
-    def _completed(self, output: Any, skipped: Any) -> Event:
-        body = {"output": {"value": output}, "ms": 0}
+    def _completed(self, output: Any, skipped: Any, beside: Mapping[str, Any]) -> Event:
+        body = {"output": {"value": output}, "ms": 0, **beside}
         if skipped:
             body["skipped"] = skipped
         return self.event(e.NODE_COMPLETED, body)

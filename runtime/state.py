@@ -81,6 +81,8 @@ class Wait(NamedTuple):
     level: int = 0
     """How often a pause was escalated."""
     seq: int = 0
+    before: tuple[Any, ...] | None = None
+    """Of a child: see ``Woken.before``."""
 
 
 class Woken(NamedTuple):
@@ -92,6 +94,10 @@ class Woken(NamedTuple):
     """Of the signal or the answer."""
     level: int = 0
     """How often its pause was escalated."""
+    child: bool = False
+    """Whether it had waited for a child."""
+    before: tuple[Any, ...] | None = None
+    """What had woken it before its child began: people are asked once, also if the subflow is tried again."""
 
 
 class Mapping(NamedTuple):

@@ -51,6 +51,8 @@ class Topology:
         self.numbers: Final = plan.numbers
         self.mapped: Final = frozenset(node.number for node in plan.nodes if "map" in node.config)
         """Nodes that run once per item of a list."""
+        self.calls: Final = frozenset(node.number for node in plan.nodes if node.kind == "flow")
+        """Subflows."""
         self.undoes: Final = {
             plan.numbers[alias]: plan.numbers[undo] for alias, undo in plan.compensate.items()
         }

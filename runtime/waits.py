@@ -1,4 +1,4 @@
-"""Nodes that wait: for a time, an event, a person; and nodes that run once per item of a list.
+"""Nodes that wait: for a time, an event, a person, a child; and nodes that run once per item of a list.
 
 An attempt of such a node comes here. The first time it says what it waits for (``NodeWaiting``, ``MapOpened``); when
 the state says that it was woken, it says how that ends. In between it costs nothing: the run is parked.
@@ -13,6 +13,7 @@ from . import events as e
 from .events import Event
 from .failures import Failure
 from .limits import MAP_ITEMS
+from .orders import CHILD, child_id
 from .outcomes import Ended, Output, Result
 from .state import COMPLETED
 
@@ -108,6 +109,34 @@ async def items(attempt: Attempt, message: Any) -> Result:
             await execution.messages.of_event(run.seq, "output") if run.phase == COMPLETED else None
         )
     return Output(outputs, checked=True)
+
+
+async def subflow(attempt: Attempt, message: Any) -> Result:
+    """``flow:``: start a child with ``message``; its end is the node's, or, not waited for, its id the output."""
+    execution, woken = attempt.execution, attempt.woken
+    if woken is not None and woken.child and woken.by == "signal":
+        return _ended(await execution.messages.of_event(woken.seq, "payload"))
+    child = child_id(execution.id, attempt.step.node.alias, attempt.key[1], attempt.number)
+    if woken is not None and woken.child:
+        return Failure("timeout", f"the subflow {child} did not end in time")
+    given = {"input": {"value": message}}
+    if not attempt.step.node.config["wait"]:
+        return Output({"execution_id": child}, beside={"child": child, **given})
+    body: dict[str, Any] = {"for": "child", "name": child, "key": CHILD, **given}
+    timeout_ms = attempt.step.node.config.get("timeout_ms")
+    if timeout_ms is not None:
+        body["due"] = execution.now() + timeout_ms
+    return attempt.event(e.NODE_WAITING, body)
+
+
+def _ended(told: Mapping[str, Any]) -> Result:
+    if told["status"] == "COMPLETED":
+        return Output(told["output"])
+    error = told["error"]
+    where = f" in {error['node']}" if error.get("node") else ""
+    details = {"child": told["child"], "status": told["status"], "node": error.get("node")}
+    message = f"the subflow {told['child']} ended as {told['status']}{where}: {error['message']}"
+    return Failure(error["code"], message, retryable=told["status"] != "CANCELLED", details=details)
 
 
 def _value(attempt: Attempt, name: str, message: Any) -> Any:

@@ -32,6 +32,7 @@ from .events import Event, pack_value, unpack_value
 from .lease import Lease
 from .results import STATUS_OF, NotFinal, ValueGone, result_of
 from .store.base import FINAL, Hint, OutboxEntry, Outgoing, Settle, Store, StoreError
+from .store.lanes import OUTSIDE
 
 KIND: Final = "webhook"
 CONCURRENCY: Final = 32
@@ -61,7 +62,7 @@ class Ended(Protocol):
     def accepted(self) -> Mapping[str, Any]: ...
 
 
-def webhook_entry(accepted: Mapping[str, Any], final: Event, n: int = 0) -> tuple[Outgoing, ...]:
+def webhook_entry(accepted: Mapping[str, Any], final: Event) -> tuple[Outgoing, ...]:
     """Return the outbox entry that goes with a final event: one if the run was started with a webhook, else none.
 
     ``accepted`` is the body of the run's first event.
@@ -77,7 +78,7 @@ def webhook_entry(accepted: Mapping[str, Any], final: Event, n: int = 0) -> tupl
             "graph_id": accepted["graph_id"],
         }
     )
-    return (Outgoing(KIND, origin(hook["url"]), payload, n),)
+    return (Outgoing(KIND, origin(hook["url"]), payload),)
 
 
 def final_effects(execution: Ended, final: Event) -> tuple[Outgoing, ...]:
@@ -161,13 +162,13 @@ class Deliveries:
         self._store: Final = store
         self._clock: Final = clock
         self._egress: Final = egress
-        self._session: Final = session or clock.token(8)
+        self.session: Final = session or clock.token(8)
         self._lease: Lease | None = None
         if session is None:
             self._lease = Lease(
                 store,
                 clock,
-                self._session,
+                self.session,
                 self._describe,
                 lambda beat: None,
                 lambda: None,
@@ -178,6 +179,10 @@ class Deliveries:
         self._news = asyncio.Event()
         self._loop_task: asyncio.Task[Any] | None = None
         self._under_way: dict[str, set[asyncio.Task[Any]]] = {}
+        self._working: set[str] = set()
+        """Names of the entries that are being delivered here."""
+        self._unsure = False
+        """A claim's answer or a settlement was lost: the session may hold entries that nobody here works on."""
         self._trouble: dict[str, Trouble] = {}
         self._unwatch: Callable[[], None] | None = None
 
@@ -202,15 +207,15 @@ class Deliveries:
         if self._lease is not None:
             await self._lease.stop()
             try:
-                await self._store.end_session(self._session)
+                await self._store.end_session(self.session)
             except StoreError as error:
                 log.warning("session_not_ended", error=str(error))
 
     def _describe(self) -> Mapping[str, Any]:
-        return {"worker": f"webhooks-{self._session[:6]}", "role": "webhooks", "pools": [], "packages": {}}
+        return {"worker": f"webhooks-{self.session[:6]}", "role": "webhooks", "pools": [], "packages": {}}
 
     def _on_hints(self, hints: Sequence[Hint]) -> None:
-        if any(hint.kind == "outbox" for hint in hints):
+        if any(hint.kind == "outbox" and hint.subject == OUTSIDE for hint in hints):
             self._news.set()
 
     async def _loop(self) -> None:
@@ -224,11 +229,16 @@ class Deliveries:
             room = CONCURRENCY - sum(map(len, self._under_way.values()))
             if room <= 0:
                 continue
+            holding = sorted(self._working) if self._unsure else None
             try:
-                entries = await self._store.claim_outbox(self._session, room)
+                entries = await self._store.claim_outbox(self.session, room, OUTSIDE, holding)
+                if holding is not None:
+                    self._unsure = False
                 await self._take(entries)
             except StoreError as error:
                 log.warning("outbox_unread", error=str(error))
+                self._unsure = True
+                self._news.set()
                 await self._clock.sleep(0.2)
                 continue
             if len(entries) == room:
@@ -239,8 +249,6 @@ class Deliveries:
         later: list[Settle] = []
         now = self._store.now()
         for entry in entries:
-            if entry.kind != KIND:
-                continue
             group = self._under_way.setdefault(entry.destination, set())
             trouble = self._trouble.get(entry.destination)
             room = PER_DESTINATION if trouble is None else 1
@@ -250,17 +258,19 @@ class Deliveries:
                 later.append(Settle(entry.name, self._jittered(now, 1_000), error=entry.error))
             else:
                 task = self._clock.spawn(self._deliver(entry), entry.name)
+                self._working.add(entry.name)
                 group.add(task)
-                task.add_done_callback(partial(self._finished, entry.destination))
+                task.add_done_callback(partial(self._finished, entry))
         if later:
-            await self._store.settle_outbox(self._session, later)
+            await self._store.settle_outbox(self.session, later)
 
-    def _finished(self, destination: str, task: asyncio.Task[Any]) -> None:
-        group = self._under_way.get(destination)
+    def _finished(self, entry: OutboxEntry, task: asyncio.Task[Any]) -> None:
+        self._working.discard(entry.name)
+        group = self._under_way.get(entry.destination)
         if group is not None:
             group.discard(task)
             if not group:
-                del self._under_way[destination]
+                del self._under_way[entry.destination]
         self._news.set()
 
     async def _deliver(self, entry: OutboxEntry) -> None:
@@ -271,9 +281,10 @@ class Deliveries:
         ):
             try:
                 verdict = await self._attempt(entry)
-                await self._store.settle_outbox(self._session, [verdict])
+                await self._store.settle_outbox(self.session, [verdict])
             except StoreError as error:
                 log.warning("webhook_unsettled", error=str(error))
+                self._unsure = True
                 return
         outcome = "dead" if verdict.dead else "delivered" if verdict.due_at is None else "retried"
         telemetry.WEBHOOKS.labels(outcome).inc()

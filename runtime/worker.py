@@ -5,6 +5,7 @@ It is a handful of small parts around one dictionary of owned executions:
 * the **lease** renews the session (``lease.py``) and brings the mailbox;
 * the **claimer** takes work when there is room: on a hint, when a slot is freed, and each second without either;
 * the **postman** looks at what others wrote to our executions, and stops those that someone ended;
+* the **carrier** does what executions order of one another (``carrier.py``);
 * the **auditor** compares what the store says we own with what we have, and mends the difference when it stands for
   two beats (a claim whose answer was lost, an execution given up after an unclear write).
 
@@ -20,7 +21,10 @@ from typing import Any, Final
 
 import structlog
 
+from axiom.compiler.artifact import Plan
+
 from .alarms import Alarms
+from .carrier import Carrier
 from .clock import Clock
 from .engine import Execution, is_over
 from .events import Event
@@ -92,6 +96,7 @@ class Worker:
             threaded,
             stall_seconds,
         )
+        self._carrier: Final = Carrier(store, clock, self.session, self._plan_of)
         self._room = asyncio.Event()
         self._idle = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -110,6 +115,7 @@ class Worker:
         await self._lease.start()
         self._room.set()
         self._tasks.append(self.clock.spawn(self._claim_loop(), f"claimer {self.name}"))
+        await self._carrier.start()
 
     async def drain(self, grace_seconds: float = 30.0) -> None:
         """Claim no more; park everything at its next checkpoint; after ``grace_seconds`` stop what still runs."""
@@ -128,6 +134,7 @@ class Worker:
     async def stop(self) -> None:
         """Stop at once: kill what runs, end the session, so that others go on with it now."""
         self._draining = True
+        await self._carrier.stop()
         for task in self._tasks:
             task.cancel()
         tasks = [execution.task for execution in self.executions.values() if execution.task is not None]
@@ -187,6 +194,10 @@ class Worker:
         log.error("execution_unreadable", execution_id=execution.id, worker=self.name, exc_info=error)
         head = execution.head._replace(seq=max(execution.state.seq, execution.head.seq))
         self._background(self._send_on(head, f"{head.queue.partition('#')[0]}#unreadable"))
+
+    async def _plan_of(self, graph_id: str) -> Plan:
+        prepared = await self._prepare(graph_id)
+        return prepared.plan  # type: ignore[no-any-return]
 
     def final_effects(self, execution: Execution, event: Event) -> tuple[Outgoing, ...]:
         """The outbox entries of a final event."""

@@ -124,6 +124,8 @@ class Writer:
             if "value" in (body.get(field) or ()):
                 data = e.pack_value(body[field]["value"])
                 name = f"{event.node}.{'.'.join(map(str, event.iteration))}.{event.attempt}"
+                if field == "input":
+                    name += ".input"
                 await self.patiently(lambda: self._host.store.put_blob(self._id, name, data))  # noqa: B023
                 body[field] = {"blob": name, "size": len(data)}
         return event._replace(body=body)

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from axiom.compiler.artifact import Artifact
 from axiom.runtime.clock import SystemClock
+from axiom.runtime.starts import Start
 from axiom.runtime.store.base import Hint, Store
 
-from ..doors import Start, start_execution
+from ..doors import start_execution
 from .rig import ACCOUNT
 
 AT_ONCE: Final = 256

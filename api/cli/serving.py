@@ -12,10 +12,13 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Final
 
 import uvicorn
 
+from axiom.runtime.carrier import Carrier
+from axiom.runtime.catalog import load_plan
 from axiom.runtime.clock import SystemClock
 from axiom.runtime.egress import Egress
 from axiom.runtime.pruner import Pruner
@@ -52,7 +55,9 @@ async def serving(store: Store, settings: Settings, listener: socket.socket) -> 
     """Serve ``store`` on ``listener`` until the block ends."""
     clock = SystemClock()
     egress = Egress(settings.webhook_allow)
-    parts = (Deliveries(store, clock, egress), Pruner(store, clock))
+    deliveries = Deliveries(store, clock, egress)
+    carrier = Carrier(store, clock, deliveries.session, partial(load_plan, store))
+    parts = (deliveries, carrier, Pruner(store, clock))
     app = create_app(store, settings, clock=clock, egress=egress)
     server = _Server(
         uvicorn.Config(

@@ -158,10 +158,7 @@ async def frames(request: Request, service: Service, caller: Principal) -> Respo
 async def explain(request: Request, service: Service, caller: Principal) -> Response:
     """``GET …/why``: what will move it next, or what is wrong."""
     head = await service.head(request, caller)
-    try:
-        plan = await catalog.load_plan(service.raw_store, head.graph_id)
-    except (catalog.UnknownArtifact, ValueError):
-        plan = None
+    plan = await catalog.readable_plan(service.raw_store, head.graph_id)
     told = await why(service.store, head, plan, await service.store.sessions())
     return Json(
         {

@@ -14,6 +14,7 @@ from axiom.compiler.errors import CompileFailed
 from axiom.compiler.model import Package
 from axiom.runtime import catalog
 from axiom.runtime.results import Result
+from axiom.runtime.starts import Start
 from axiom.runtime.store.base import FINAL
 from axiom.runtime.telemetry import traceparent
 
@@ -35,7 +36,7 @@ EXECUTION_HEADER: Final = "axiom-execution-id"
 class Asked(NamedTuple):
     """An invoke, read and checked."""
 
-    start: doors.Start
+    start: Start
     wait: bool
     seconds: float
 
@@ -171,7 +172,7 @@ async def _asked(
         named = fields.raw("flow") or graph_id  # an alias that moves between two tries is no other request
         asked_hash = _hash({"which": named, "input": given, "webhook": webhook, "config_id": config_id})
     link = traceparent(request.headers.get("traceparent"))
-    start = doors.Start(
+    start = Start(
         caller.account,
         graph_id,
         plan,

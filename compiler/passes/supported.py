@@ -30,7 +30,20 @@ FEATURES: Final = {
     "subflow.map": "fan-out over subflows",
 }
 """What can be switched off, in words."""
-LEARNT: Final = frozenset({"compensate", "event", "hitl", "join.timeout_ms", "loop", "map", "sleep"})
+LEARNT: Final = frozenset(
+    {
+        "compensate",
+        "event",
+        "hitl",
+        "join.timeout_ms",
+        "loop",
+        "map",
+        "sleep",
+        "subflow",
+        "subflow.hitl",
+        "subflow.map",
+    }
+)
 """What the runtime executes."""
 UNSUPPORTED: Final = frozenset(FEATURES) - LEARNT
 """What this version switches off."""

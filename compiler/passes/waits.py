@@ -48,6 +48,8 @@ def _settled(node: Placement, failing: set[str], context: Context) -> Placement:
         settings |= _event(node, node.awaited, context.report)
     elif node.kind == "flow" and node.subflow:
         settings |= {"graph_id": node.subflow.graph_id, "wait": node.wait}
+        if node.timeout_seconds and node.wait:
+            settings["timeout_ms"] = int(node.timeout_seconds * 1000)
     if node.pause:
         settings["hitl"] = _pause(node, node.pause, failing, context)
     if node.fan:

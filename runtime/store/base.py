@@ -33,6 +33,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from ..events import Event
+from .lanes import OUTSIDE
 
 
 class Status(StrEnum):
@@ -132,9 +133,9 @@ class Outgoing(NamedTuple):
     """An effect that Axiom performs: written with the event that orders it, delivered at least once by any worker."""
 
     kind: str
-    """``webhook``; later ``start``, ``signal``, ``publish``."""
+    """``webhook``; in the lane ``inside`` (``lanes.py``): ``start``, ``signal``, ``cancel``."""
     destination: str
-    """Order is kept and failures back off per destination (a webhook's origin)."""
+    """Order is kept and failures back off per destination (a webhook's origin, an execution's id)."""
     payload: bytes
     n: int = 0
     """Its number within the append; ``<execution>/<seq>/<n>`` is its name everywhere."""
@@ -353,7 +354,7 @@ class Settle(NamedTuple):
 
 class Hint(NamedTuple):
     """Something moved. ``kind``: ``moved`` (an execution's journal, with status), ``frames`` (its frame log),
-    ``ready`` (a queue has work: ``subject`` is its name), ``mail`` (``subject`` is a session), ``outbox``.
+    ``ready`` (a queue has work: ``subject`` is its name), ``mail`` (``subject`` is a session), ``outbox`` (its lane).
     A ``moved`` with an empty ``subject`` says that hints may have been lost: look at everything."""
 
     kind: str
@@ -477,8 +478,12 @@ class Store(Protocol):
     async def owned(self, session: str) -> list[str]: ...
 
     # outbox
-    async def claim_outbox(self, session: str, limit: int) -> list[OutboxEntry]:
-        """Due entries that nobody alive holds; the first of each execution and destination only."""
+    async def claim_outbox(
+        self, session: str, limit: int, lane: str = OUTSIDE, holding: Sequence[str] | None = None
+    ) -> list[OutboxEntry]:
+        """Due entries of a lane that nobody alive holds; the first of each execution and destination only.
+
+        With ``holding``, what the session holds there beside these names is let go of first (a lost answer)."""
 
     async def settle_outbox(self, session: str, settled: Sequence[Settle]) -> None: ...
 

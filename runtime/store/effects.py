@@ -12,6 +12,7 @@ import heapq
 from collections.abc import Iterable
 
 from .base import OutboxEntry, Outgoing, Settle
+from .lanes import LANES, lane_of
 
 
 class Effect:
@@ -78,7 +79,7 @@ class Effects:
         self.by_name: dict[str, Effect] = {}
         self._of: dict[str, set[str]] = {}
         self._lines: dict[Line, list[Effect]] = {}
-        self._due: list[tuple[int, int, Line]] = []
+        self._due: dict[str, list[tuple[int, int, Line]]] = {lane: [] for lane in LANES}
         self._held: dict[str, set[str]] = {}
         self._pushes = 0
 
@@ -97,13 +98,15 @@ class Effects:
             self._lines.pop(line, None)
         elif waiting[0].holder is None:
             self._pushes += 1
-            heapq.heappush(self._due, (waiting[0].due_at, self._pushes, line))
+            due = self._due[lane_of(waiting[0].kind)]
+            heapq.heappush(due, (waiting[0].due_at, self._pushes, line))
 
-    def claim(self, session: str, limit: int, now: int) -> list[Effect]:
-        """Due first entries that nobody holds, now held by ``session``."""
+    def claim(self, session: str, limit: int, lane: str, now: int) -> list[Effect]:
+        """Due first entries of a lane that nobody holds, now held by ``session``."""
         taken: list[Effect] = []
-        while self._due and self._due[0][0] <= now and len(taken) < limit:
-            due_at, _, line = heapq.heappop(self._due)
+        due = self._due[lane]
+        while due and due[0][0] <= now and len(taken) < limit:
+            due_at, _, line = heapq.heappop(due)
             first = next(iter(self._lines.get(line, ())), None)
             if first is None or first.holder is not None or first.due_at != due_at:
                 continue
@@ -115,15 +118,26 @@ class Effects:
     def holders(self) -> Iterable[str]:
         return list(self._held)
 
-    def let_go(self, session: str) -> bool:
-        """What a dead session held may be claimed again; true if it held something."""
+    def let_go(self, session: str) -> set[str]:
+        """What a dead session held may be claimed again; the lanes in which it held something."""
         names = self._held.pop(session, set())
+        self._free(session, names)
+        return {lane_of(self.by_name[name].kind) for name in names if name in self.by_name}
+
+    def let_go_but(self, session: str, lane: str, holding: Iterable[str]) -> None:
+        """Of a lane, the session holds no more than ``holding``."""
+        held = self._held.get(session, set())
+        here = {name for name in held if name in self.by_name and lane_of(self.by_name[name].kind) == lane}
+        names = here.difference(holding)
+        held -= names
+        self._free(session, names)
+
+    def _free(self, session: str, names: Iterable[str]) -> None:
         for name in names:
             effect = self.by_name.get(name)
             if effect is not None and effect.holder == session:
                 effect.holder = None
                 self._push((effect.execution_id, effect.destination))
-        return bool(names)
 
     def settle(self, session: str, settled: Settle) -> Effect | None:
         """What the entry will be; ``None`` if the session does not hold it. A changed one is kept until ``apply``."""
@@ -178,9 +192,13 @@ class Effects:
                     break
         return found
 
-    def next_due(self) -> int | None:
-        """When the next line's first entry becomes due, as far as is known; may name a moment that has passed."""
-        return self._due[0][0] if self._due else None
+    def next_dues(self) -> list[int]:
+        """When each lane's first entry becomes due, as far as is known; may name moments that have passed."""
+        return [due[0][0] for due in self._due.values() if due]
+
+    def lanes_due(self, now: int) -> list[str]:
+        """The lanes in which an entry is due, as far as is known."""
+        return [lane for lane, due in self._due.items() if due and due[0][0] <= now]
 
     def _forget(self, effect: Effect) -> None:
         del self.by_name[effect.name]

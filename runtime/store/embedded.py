@@ -252,9 +252,9 @@ class Embedded:
     def _arm(self) -> None:
         """Wake up when the next execution or effect becomes due."""
         books = self._open()
-        due = [at for at in (books.queues.next_due(), books.effects.next_due()) if at is not None]
+        due = [books.queues.next_due(), *books.effects.next_dues()]
         now = self.now()
-        ahead = [at for at in due if at > now]
+        ahead = [at for at in due if at is not None and at > now]
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -269,9 +269,7 @@ class Embedded:
         now = self.now()
         with books.lock:
             hints = [Hint("ready", queue) for queue in books.queues.due(now)]
-        effect = books.effects.next_due()
-        if effect is not None and effect <= now:
-            hints.append(Hint("outbox", ""))
+        hints.extend(Hint("outbox", lane) for lane in books.effects.lanes_due(now))
         if hints:
             self._watchers.tell(hints)
         self._arm()
@@ -435,8 +433,7 @@ class Embedded:
             queues = {entry.queue for entry in lease.owned.values()}
             held = books.effects.let_go(session)
         hints = [Hint("ready", queue) for queue in sorted(queues)]
-        if held:
-            hints.append(Hint("outbox", ""))
+        hints.extend(Hint("outbox", lane) for lane in sorted(held))
         if hints:
             self._loop.call_soon(self._watchers.tell, hints)
 
@@ -452,7 +449,9 @@ class Embedded:
 
     # --- outbox -----------------------------------------------------------------------------------------------
 
-    async def claim_outbox(self, session: str, limit: int) -> list[OutboxEntry]:
+    async def claim_outbox(
+        self, session: str, limit: int, lane: str, holding: Sequence[str] | None
+    ) -> list[OutboxEntry]:
         books = self._open()
         now = self.now()
         with books.lock:
@@ -461,7 +460,9 @@ class Embedded:
             for holder in books.effects.holders():
                 if not books.sessions.alive(holder, now):
                     books.effects.let_go(holder)
-            return [effect.entry() for effect in books.effects.claim(session, limit, now)]
+            if holding is not None:
+                books.effects.let_go_but(session, lane, holding)
+            return [effect.entry() for effect in books.effects.claim(session, limit, lane, now)]
 
     async def settle_outbox(self, session: str, settled: Sequence[Settle]) -> None:
         books = self._open()

@@ -292,8 +292,10 @@ class Client:
     async def owned(self, session: str) -> list[str]:
         return cast("list[str]", await self._call("owned", session))
 
-    async def claim_outbox(self, session: str, limit: int) -> list[OutboxEntry]:
-        return cast("list[OutboxEntry]", await self._call("claim_outbox", session, limit))
+    async def claim_outbox(
+        self, session: str, limit: int, lane: str, holding: Sequence[str] | None
+    ) -> list[OutboxEntry]:
+        return cast("list[OutboxEntry]", await self._call("claim_outbox", session, limit, lane, holding))
 
     async def settle_outbox(self, session: str, settled: Sequence[Settle]) -> None:
         await self._call("settle_outbox", session, settled)

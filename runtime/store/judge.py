@@ -39,6 +39,7 @@ from .base import (
 from .effects import Effect, Effects
 from .entry import RECENT_CRCS, Entry
 from .group import Group, Scope
+from .lanes import lane_of
 from .ready import Queues
 from .sessions import Sessions
 
@@ -167,7 +168,8 @@ class Books:
         group = self.group
         group.touched[entry] = True
         entry.touched = group.number
-        entry.updated_at = item.at
+        if item.at > entry.updated_at:
+            entry.updated_at = item.at
         seq, check, rid = entry.seq, entry.check, entry.rid
         for data, crc in zip(item.events, item.crcs, strict=True):
             seq += 1
@@ -415,7 +417,8 @@ class Books:
             self.effects.remove_execution(entry.execution_id)
             self._deleting.discard(entry.execution_id)
         if group.effects or group.settled or group.changed_effects:
-            hints.append(Hint("outbox", ""))
+            moved = (*group.effects, *group.changed_effects, *(effect for effect, _ in group.settled))
+            hints.extend(Hint("outbox", lane) for lane in sorted({lane_of(effect.kind) for effect in moved}))
         return hints
 
     def _settle_unowned(self, entry: Entry, now: int, hints: list[Hint]) -> None:

@@ -32,6 +32,7 @@ from .base import (
     Watcher,
 )
 from .embedded import RawClaim
+from .lanes import OUTSIDE
 
 UNREADABLE_MS = 60_000
 """An execution whose events this version can't read is looked at again after so long, by whoever can."""
@@ -57,7 +58,9 @@ class Port(Protocol):
     async def end_session(self, session: str) -> None: ...
     async def sessions(self) -> list[Session]: ...
     async def owned(self, session: str) -> list[str]: ...
-    async def claim_outbox(self, session: str, limit: int) -> list[OutboxEntry]: ...
+    async def claim_outbox(
+        self, session: str, limit: int, lane: str, holding: Sequence[str] | None
+    ) -> list[OutboxEntry]: ...
     async def settle_outbox(self, session: str, settled: Sequence[Settle]) -> None: ...
     async def outbox(self, account: str | None, dead: bool | None, limit: int) -> list[OutboxEntry]: ...
     async def redeliver(self, name: str) -> bool: ...
@@ -154,8 +157,10 @@ class PortedStore(ABC):
     async def owned(self, session: str) -> list[str]:
         return await self.port.owned(session)
 
-    async def claim_outbox(self, session: str, limit: int) -> list[OutboxEntry]:
-        return await self.port.claim_outbox(session, limit)
+    async def claim_outbox(
+        self, session: str, limit: int, lane: str = OUTSIDE, holding: Sequence[str] | None = None
+    ) -> list[OutboxEntry]:
+        return await self.port.claim_outbox(session, limit, lane, holding)
 
     async def settle_outbox(self, session: str, settled: Sequence[Settle]) -> None:
         await self.port.settle_outbox(session, settled)

@@ -49,6 +49,7 @@ from .base import (
     Unusable,
     Watcher,
 )
+from .lanes import OUTSIDE
 from .redis_beat import RedisBeater
 from .redis_commit import Group
 from .redis_hints import Hints
@@ -289,10 +290,15 @@ class RedisStore:
 
     # --- outbox -------------------------------------------------------------------------------------------------
 
-    async def claim_outbox(self, session: str, limit: int) -> list[OutboxEntry]:
+    async def claim_outbox(
+        self, session: str, limit: int, lane: str = OUTSIDE, holding: Sequence[str] | None = None
+    ) -> list[OutboxEntry]:
         first = int(self._clock.random() * self.partitions)  # so that no partition always comes last
         numbers = _pack([(first + n) % self.partitions for n in range(self.partitions)])
-        _, taken = await self._wire.run(scripts.OUTBOX_CLAIM, session, limit, numbers, again=False)
+        kept = "" if holding is None else _pack(list(holding))
+        _, taken = await self._wire.run(
+            scripts.OUTBOX_CLAIM, session, limit, lane, kept, numbers, again=False
+        )
         return [outbox_entry_of(name.decode(), raw) for name, raw in taken]
 
     async def settle_outbox(self, session: str, settled: Sequence[Settle]) -> None:

@@ -190,7 +190,7 @@ CALLS: Final[dict[str, Call]] = {
     "end_session": Call(),
     "sessions": Call(result=many(Session)),
     "owned": Call(result=list),
-    "claim_outbox": Call(result=many(OutboxEntry)),
+    "claim_outbox": Call(result=many(OutboxEntry), again=False),
     "settle_outbox": Call(arguments=lambda raw: (raw[0], [Settle(*item) for item in raw[1]])),
     "outbox": Call(result=many(OutboxEntry)),
     "redeliver": Call(again=False),

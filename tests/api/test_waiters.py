@@ -14,6 +14,7 @@ from axiom.runtime import events as e
 from axiom.runtime.clock import VirtualClock, run_virtual
 from axiom.runtime.events import Event
 from axiom.runtime.limits import WAITER_LOOK_SECONDS
+from axiom.runtime.starts import Start
 from axiom.runtime.store.base import Append, Hint, Ok, Unavailable
 from axiom.runtime.store.memory import MemoryStore
 
@@ -28,7 +29,7 @@ class Scene:
         from http_kit import plan
 
         await self.store.open()
-        start = doors.Start("default", "g" * 32, plan(), {"x": 1})
+        start = Start("default", "g" * 32, plan(), {"x": 1})
         return (await doors.start_execution(self.store, self.clock, start)).execution_id
 
     async def end(self, execution_id: str) -> None:

@@ -15,9 +15,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from axiom.runtime.clock import SystemClock
+from axiom.runtime.starts import Start
 from axiom.runtime.store.base import Status, Store
 
-from ...doors import Start, start_execution
+from ...doors import start_execution
 from ...loops import run_loop
 from ..beds import Bed
 from ..figures import Figure, Target

@@ -69,17 +69,19 @@ local function write_events(h, item)
 end
 
 local function write_outbox(h, items)
-  local p, id = h.p, h.id
+  local p, id, hinted = h.p, h.id, {}
   for i = 1, #items do
     local kind, destination, payload, n = items[i][1], items[i][2], items[i][3], items[i][4]
     local short = h.seq .. '/' .. n
     local name = id .. '/' .. short
-    write_entry(p, id, short, {kind, destination, payload, 0, now, now, 0, '', ''})
+    local entry = {kind, destination, payload, 0, now, now, 0, '', ''}
+    write_entry(p, id, short, entry)
     call('ZADD', p .. 'l:' .. id, 0, line_of(destination, short))
     call('ZADD', p .. 'oa', now, name)
-    if first_of(p, id, destination) == short then call('ZADD', p .. 'oq', now, name) end
+    if first_of(p, id, destination) == short then call('ZADD', lane_key(p, lane_of(entry)), now, name) end
+    hinted[lane_of(entry)] = entry
   end
-  hint('outbox', '', h.seq, '', id)
+  for _, entry in pairs(hinted) do outbox_hint(entry, id) end
 end
 
 local function write_beside(h, item)

@@ -11,6 +11,7 @@ local function delete(id)
   for _, short in ipairs(call('HKEYS', p .. 'o:' .. id)) do
     local name = id .. '/' .. short
     call('ZREM', p .. 'oq', name)
+    call('ZREM', p .. 'oi', name)
     call('ZREM', p .. 'oa', name)
     call('ZREM', p .. 'od', name)
   end

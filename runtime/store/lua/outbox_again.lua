@@ -12,9 +12,10 @@ write_entry(p, id, short, entry)
 call('ZREM', p .. 'od', name)
 call('ZADD', p .. 'l:' .. id, 0, line_of(destination, short))
 if first_of(p, id, destination) == short then
-  if former then call('ZREM', p .. 'oq', id .. '/' .. former) end
-  call('ZADD', p .. 'oq', now, name)
+  local due = lane_key(p, lane_of(entry))
+  if former then call('ZREM', due, id .. '/' .. former) end
+  call('ZADD', due, now, name)
 end
-hint('outbox', '', 0, '', id)
+outbox_hint(entry, id)
 publish(ARGV[2])
 return {now, 1}

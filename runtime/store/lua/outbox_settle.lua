@@ -16,7 +16,7 @@ local function settle(name, due, dead, problem)
   if due and not dead then
     entry[OUT.due] = due
     write_entry(p, id, short, entry)
-    call('ZADD', p .. 'oq', due, name)
+    call('ZADD', lane_key(p, lane_of(entry)), due, name)
     return
   end
   call('ZREM', p .. 'l:' .. id, line_of(destination, short))
@@ -30,8 +30,9 @@ local function settle(name, due, dead, problem)
   end
   local following = first_of(p, id, destination)
   if following then
-    call('ZADD', p .. 'oq', entry_of(p, id, following)[OUT.due], id .. '/' .. following)
-    hint('outbox', '', 0, '', id)
+    local entry_behind = entry_of(p, id, following)
+    call('ZADD', lane_key(p, lane_of(entry_behind)), entry_behind[OUT.due], id .. '/' .. following)
+    outbox_hint(entry_behind, id)
   end
 end
 

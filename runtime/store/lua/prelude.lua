@@ -6,7 +6,8 @@
 --   j:E  journal, a stream: see append.lua       h:E  head, packed         s:E  snapshot: seq, bytes
 --   b:E  blobs, a hash                           d:E  signals' ids -> seq  f:E:<node>  frames, a stream; n:E counts
 --   o:E  outbox entries, a hash                  l:E  their order: <destination>\0<seq>/<n>
---   oq   heads of those lines by due time        oa   all entries by age   od   dead ones   oh:S  held by a session
+--   oq   heads of those lines by due time, of the lane outside; oi: inside (other executions)
+--   oa   all entries by age                      od   dead ones            oh:S  held by a session
 --   q:<queue>  ready, by priority and time       t:<queue>  waiting for their time
 --   ss   sessions by end of lease                w:S  what one owns -> crc m:S  mailbox -> seq    sz  ended ones
 --   e    all ids                                 x    final ones by end of retention             u  blobs not yet named
@@ -155,18 +156,35 @@ local function write_entry(p, id, short, entry)
   call('HSET', p .. 'o:' .. id, short, cmsgpack.pack(entry))
 end
 
-local function let_go(p, session)
+local INSIDE = {start = true, signal = true, cancel = true}
+
+local function lane_of(entry)
+  return INSIDE[entry[OUT.kind]] and 'inside' or 'outside'
+end
+
+local function lane_key(p, lane)
+  return p .. (lane == 'inside' and 'oi' or 'oq')
+end
+
+local function outbox_hint(entry, id)
+  hint('outbox', lane_of(entry), 0, '', id)
+end
+
+-- A session holds nothing any more; or, of one lane, nothing but the names that are `kept`.
+local function let_go(p, session, lane, kept)
   local held = call('SMEMBERS', p .. 'oh:' .. session)
   for i = 1, #held do
     local id, short = split_name(held[i])
     local entry = entry_of(p, id, short)
-    if entry and entry[OUT.holder] == session then
-      entry[OUT.holder] = ''
-      write_entry(p, id, short, entry)
-      call('ZADD', p .. 'oq', entry[OUT.due], held[i])
+    if not entry or not lane or (lane_of(entry) == lane and not kept[held[i]]) then
+      call('SREM', p .. 'oh:' .. session, held[i])
+      if entry and entry[OUT.holder] == session then
+        entry[OUT.holder] = ''
+        write_entry(p, id, short, entry)
+        call('ZADD', lane_key(p, lane_of(entry)), entry[OUT.due], held[i])
+      end
     end
   end
-  call('DEL', p .. 'oh:' .. session)
 end
 
 -- Forget a dead session that owns nothing any more. `mark` > 0: it was ended; < 0: its lease ran out.

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from store_kit import SHORT_MS, Listener, fresh, live, one, owned_run, until
 
 from axiom.runtime.store.base import Conflict, OutboxEntry, Outgoing, Settle, Store
+from axiom.runtime.store.lanes import INSIDE, OUTSIDE
 
 
 def hook(destination: str, payload: bytes = b"{}", n: int = 0) -> Outgoing:
@@ -133,10 +134,55 @@ async def effects_of_a_start_and_of_an_end_are_kept(store: Store, other: Store) 
     assert sorted(e.payload for e in claimed) == [b"end", b"start"]
 
 
+async def lanes_are_claimed_apart(store: Store, other: Store) -> None:
+    run, where = await owned_run(store), fresh("https://a")
+    child = fresh("child")
+    await run.write(1, outbox=(hook(where, b"w"), Outgoing("start", child, b"s", 1)))
+    await run.write(1, outbox=(Outgoing("cancel", child, b"c", 0),))
+    session = await live(store)
+    inside = [e for e in await store.claim_outbox(session, 500, INSIDE) if e.destination == child]
+    assert [e.kind for e in inside] == ["start"], "in order, and nothing from outside"
+    assert [e.payload for e in await take(other, await live(other), where)] == [b"w"]
+    await store.settle_outbox(session, [Settle(inside[0].name, None)])
+    (behind,) = [e for e in await other.claim_outbox(session, 500, INSIDE) if e.destination == child]
+    await store.settle_outbox(session, [Settle(behind.name, store.now() + 1, error="later")])
+    (again,) = await until(lambda: take_inside(other, session, child))
+    assert (again.kind, again.attempts) == ("cancel", 1)
+    await store.settle_outbox(session, [Settle(again.name, None, dead=True)])
+    assert await other.redeliver(again.name)
+    (redelivered,) = await take_inside(store, session, child)
+    assert redelivered.name == again.name
+
+
+async def take_inside(store: Store, session: str, destination: str) -> list[OutboxEntry]:
+    return [e for e in await store.claim_outbox(session, 500, INSIDE) if e.destination == destination]
+
+
+async def a_session_lets_go_of_what_it_does_not_know_to_hold(store: Store, other: Store) -> None:
+    """A claim's answer was lost, or a settlement: nobody works on what was taken, and the session lives on."""
+    run, where = await owned_run(store), fresh("https://a")
+    child = fresh("child")
+    await run.write(
+        1, outbox=(hook(f"{where}/1"), hook(f"{where}/2", n=1), Outgoing("start", child, b"s", 2))
+    )
+    session = await live(store)
+    first, lost = await take(store, session, where)
+    (inside,) = await take_inside(store, session, child)
+    assert await take(other, session, where) == []
+    found = await store.claim_outbox(session, 500, OUTSIDE, [first.name])
+    assert [e.name for e in found if e.destination.startswith(where)] == [lost.name]
+    assert await take_inside(other, session, child) == [], "the other lane is not spoken of"
+    await store.settle_outbox(session, [Settle(first.name, None), Settle(lost.name, None)])
+    found = await other.claim_outbox(session, 500, INSIDE, [])
+    assert [e.name for e in found if e.destination == child] == [inside.name]
+
+
 async def an_effect_is_hinted(store: Store, other: Store) -> None:
     listener = Listener(other)
     await (await owned_run(store)).write(1, outbox=(hook(fresh("https://a")),))
-    await listener.wait(lambda h: h.kind == "outbox")
+    await listener.wait(lambda h: h.kind == "outbox" and h.subject == OUTSIDE)
+    await (await owned_run(store)).write(1, outbox=(Outgoing("start", fresh("child"), b""),))
+    await listener.wait(lambda h: h.kind == "outbox" and h.subject == INSIDE)
     listener.stop()
 
 
@@ -149,5 +195,7 @@ RULES: list[Callable[[Store, Store], Awaitable[None]]] = [
     what_a_dead_session_held_is_claimable_again,
     outbox_lists_one_account,
     effects_of_a_start_and_of_an_end_are_kept,
+    lanes_are_claimed_apart,
+    a_session_lets_go_of_what_it_does_not_know_to_hold,
     an_effect_is_hinted,
 ]

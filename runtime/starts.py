@@ -1,0 +1,72 @@
+"""How an execution begins: what a start says, and the one append that creates it. For doors, and for subflows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from axiom.compiler.artifact import Plan
+
+from . import events as e
+from .events import Event
+from .limits import RETENTION_DAYS
+from .store.base import Append, Create
+
+
+class Start(NamedTuple):
+    """What is to be started, checked already."""
+
+    account: str
+    graph_id: str
+    plan: Plan
+    input: Any
+    webhook: Mapping[str, Any] | None = None
+    """``{"url", "headers"}``."""
+    config_id: str | None = None
+    link: str | None = None
+    """The caller's ``traceparent``."""
+    key: str | None = None
+    """The idempotency key."""
+    request_hash: str = ""
+    retention_days: float = RETENTION_DAYS
+    """Where the flow says nothing."""
+    parent: Mapping[str, Any] | None = None
+    """Of a child: ``{"execution_id", "node", "iteration", "attempt", "waits"}``."""
+
+
+def creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]) -> Append:
+    """Return the append that creates an execution; ``value`` is its input, as its event holds it."""
+    plan = start.plan
+    body: dict[str, Any] = {
+        "graph_id": start.graph_id,
+        "flow": plan.name,
+        "mode": plan.mode,
+        "account": start.account,
+        "input": value,
+    }
+    if plan.timeout_seconds is not None:
+        body["deadline"] = now + int(plan.timeout_seconds * 1000)
+    given = {
+        "webhook": start.webhook,
+        "config_id": start.config_id,
+        "link": start.link,
+        "key": start.key,
+        "parent": start.parent,
+    }
+    if start.key is not None:
+        body["request_hash"] = start.request_hash
+    body.update({name: told for name, told in given.items() if told is not None})
+    data = e.encode(Event(e.ACCEPTED, now, body=body))
+    create = Create(
+        start.account,
+        plan.name,
+        start.graph_id,
+        plan.mode,
+        plan.nodes[plan.entry].pool,
+        plan.priority,
+        0,
+        start.retention_days if plan.retention_days is None else plan.retention_days,
+        start.key,
+        start.request_hash,
+    )
+    return Append(execution_id, (data,), (e.crc(execution_id, data),), now, 0, create=create)
