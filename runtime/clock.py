@@ -49,7 +49,8 @@ class SystemClock:
     """The machine's clock and the operating system's randomness."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self._random: random.Random = random.Random(seed) if seed is not None else random.SystemRandom()
+        self._jitter: random.Random = random.Random(seed)
+        self._tokens: random.Random = random.SystemRandom() if seed is None else self._jitter
 
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000
@@ -61,10 +62,10 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def random(self) -> float:
-        return self._random.random()
+        return self._jitter.random()
 
     def token(self, size: int = 16) -> str:
-        return self._random.getrandbits(size * 8).to_bytes(size, "big").hex()
+        return self._tokens.getrandbits(size * 8).to_bytes(size, "big").hex()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         return asyncio.get_running_loop().create_task(work, name=name)

@@ -280,13 +280,17 @@ class Embedded:
     # --- journal ----------------------------------------------------------------------------------------------
 
     async def append(self, batch: Sequence[Append]) -> list[Outcome]:
+        return await self.submit(batch)
+
+    def submit(self, batch: Sequence[Append]) -> asyncio.Future[list[Outcome]]:
+        """Judge the items now; their outcomes are told when they are committed."""
         books = self._open()
         if any(item.create is not None for item in batch):
             self._refuse_when_full()
         now = self.now()
         with books.lock:
             outcomes = [books.append(item, now) for item in batch]
-        return await self._join(outcomes)
+        return self._join(outcomes)
 
     def _refuse_when_full(self) -> None:
         full = self.backing.full()
