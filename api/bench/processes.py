@@ -25,8 +25,8 @@ from .rig import PACKAGE
 T = TypeVar("T")
 
 PYTHON: Final = (sys.executable, "-P", "-m")
-START_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 10.0
+START_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 60.0
 TICKS: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 

@@ -22,7 +22,7 @@ SETTINGS: Final = {
     "stream-node-max-bytes": "1024",
     "auto-aof-rewrite-percentage": "0",
 }
-START_SECONDS: Final = 20.0
+START_SECONDS: Final = 120.0
 PAUSE_SECONDS: Final = 0.01
 
 

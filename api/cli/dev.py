@@ -35,7 +35,7 @@ from .serving import bind, serving, until_told
 from .supervise import Crew
 
 KEY_FILE: Final = Path(".axiom/dev-key")
-READY_SECONDS: Final = 20.0
+READY_SECONDS: Final = 60.0
 """How long the first workers may take until they are there."""
 IGNORED: Final = frozenset({".axiom", ".venv", ".git", "__pycache__", "node_modules"})
 

@@ -101,7 +101,7 @@ class Hand:
         ready = asyncio.Event()
         unwatch = self.store.watch(lambda hints: ready.set())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (claimed := await self.store.claim(self.session, ["default"], 1)):
                     await ready.wait()
                     ready.clear()
@@ -207,7 +207,7 @@ async def house(
     async with serving(app) as url:
         key = await create_key(store, SystemClock(), name="test")
         headers = {"authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120, trust_env=False) as client:
             yield House(store, client, app, key, url)
     await store.close()
 
@@ -241,7 +241,7 @@ class Told:
         """``(id, data)`` of the next event, ``None`` at the end."""
         name: str | None = None
         data: list[str] = []
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             async for line in self._lines:
                 if line.startswith(":"):
                     self.comments += 1

@@ -80,7 +80,7 @@ def test_what_a_process_and_its_children_have_used_is_read() -> None:
     script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
     process = subprocess.Popen(["python3", "-c", script], stdin=subprocess.PIPE)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while usage(process.pid).cpu_seconds < 0.3 and time.monotonic() < until:
             time.sleep(0.02)
         told = usage(process.pid)
@@ -118,13 +118,13 @@ def test_a_bench_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path, numbe
         command, env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 240
         while not any(map(is_worker, descendants(process.pid))):
             assert time.monotonic() < until, "the bench did not start"
             time.sleep(0.05)
         started = descendants(process.pid)
         process.send_signal(number)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 130

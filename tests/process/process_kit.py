@@ -38,8 +38,10 @@ from axiom.runtime.store.opening import open_store
 
 AXIOM = [sys.executable, "-P", "-m", "axiom.api.cli.main"]
 PACKAGE = Path(__file__).parent / "packages" / "proof"
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 120.0
 """How long anything may take that must happen: generous, for machines with other things to do."""
+LEASE_MS = "3000"
+"""Twice what workers have by default: on a machine that stands still for a second, only the dead are taken over."""
 MARK = "PROOF_BED"
 """In the environment of all that a bed starts, so that nothing of it outlives the bed."""
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
@@ -249,8 +251,9 @@ class Bed:
 
     def workers(self, *names: str, wait: bool = True, **env: str) -> list[Process]:
         """Workers of these names, side by side."""
+        settings = {"AXIOM_LEASE_DURATION_MS": LEASE_MS, **env}
         started = [
-            self.process(name, "worker", self.package, "--name", name, "--store", self.store, **env)
+            self.process(name, "worker", self.package, "--name", name, "--store", self.store, **settings)
             for name in names
         ]
         for process in started if wait else ():
@@ -259,6 +262,16 @@ class Bed:
 
     def worker(self, name: str, **env: str) -> Process:
         return self.workers(name, **env)[0]
+
+    def bury(self, dead: Process) -> None:
+        """End a dead worker's session, as its supervisor would: nobody waits for its lease."""
+
+        async def end(store: Store) -> None:
+            for session in await store.sessions():
+                if session.info.get("pid") == dead.pid:
+                    await store.end_session(session.session)
+
+        self.with_store(end)
 
     def owner(self, api: Api, execution_id: str) -> Process:
         """The process that runs an execution now."""
@@ -274,7 +287,7 @@ class Bed:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         assert done.stdout, done.stderr
         told: dict[str, Any] = json.loads(done.stdout)

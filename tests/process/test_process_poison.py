@@ -14,7 +14,8 @@ import pytest
 from process_kit import Bed, Process
 
 pytestmark = pytest.mark.slow
-SHORT_LEASE_MS = "400"
+NO_LEASE_MS = "3600000"
+"""Nobody is taken over but the dead, whose sessions are ended here: the takeovers can be counted."""
 SUSPECTS = 5
 """Runs in flight beside it, which come under suspicion with it: fewer than a worker has child processes."""
 
@@ -24,7 +25,7 @@ def kept_alive(bed: Bed, count: int) -> Iterator[list[Process]]:
     """``count`` workers, each replaced when it dies; the list grows by each replacement."""
     names = (f"w{number}" for number in itertools.count(1))
     crew = [
-        bed.workers(next(names), wait=False, AXIOM_LEASE_DURATION_MS=SHORT_LEASE_MS)[0] for _ in range(count)
+        bed.workers(next(names), wait=False, AXIOM_LEASE_DURATION_MS=NO_LEASE_MS)[0] for _ in range(count)
     ]
     started, stop = list(crew), threading.Event()
 
@@ -32,9 +33,8 @@ def kept_alive(bed: Bed, count: int) -> Iterator[list[Process]]:
         while not stop.wait(0.02):
             for place, process in enumerate(crew):
                 if not process.running:
-                    crew[place] = bed.workers(
-                        next(names), wait=False, AXIOM_LEASE_DURATION_MS=SHORT_LEASE_MS
-                    )[0]
+                    bed.bury(process)
+                    crew[place] = bed.workers(next(names), wait=False, AXIOM_LEASE_DURATION_MS=NO_LEASE_MS)[0]
                     started.append(crew[place])
 
     keeper = threading.Thread(target=keep, daemon=True)
@@ -78,12 +78,13 @@ def test_a_run_whose_workers_die_ten_times_is_poisoned(bed: Bed) -> None:
     api, gate = bed.serve(), bed.gate()
     run = api.start("chain", bed.task(b=gate))
     for number in range(10):
-        worker = bed.workers(f"w{number}", wait=False, AXIOM_LEASE_DURATION_MS=SHORT_LEASE_MS)[0]
+        worker = bed.workers(f"w{number}", wait=False, AXIOM_LEASE_DURATION_MS=NO_LEASE_MS)[0]
         bed.begun(run, "b", number + 1)
         worker.kill()
+        bed.bury(worker)
         if number == 5:
             other = api.start("chain", bed.task(c=gate))
-    bed.worker("last", AXIOM_LEASE_DURATION_MS=SHORT_LEASE_MS)
+    bed.worker("last", AXIOM_LEASE_DURATION_MS=NO_LEASE_MS)
     assert api.ended(run) == "FAILED"
     error = api.output(run)["error"]
     assert (error["code"], error["node"]) == ("poisoned", "b")

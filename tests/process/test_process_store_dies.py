@@ -46,7 +46,7 @@ class Clients:
 
     def _work(self, me: int) -> None:
         number = 0
-        with httpx.Client(headers=self._headers, timeout=10) as http:
+        with httpx.Client(headers=self._headers, timeout=60) as http:
             while not self._stop.is_set():
                 number += 1
                 try:

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from process_kit import AXIOM, Api, Bed, until
-from redis_server import free_port, running
+from redis_server import running
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +109,7 @@ def starts_in_vain(command: str, store: str, folder: Path) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode not in (0, 2), done.stderr
     assert "Traceback" not in done.stderr

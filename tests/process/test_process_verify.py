@@ -219,5 +219,5 @@ async def found(store: Store) -> list[Violation]:
     async def topology_of(graph_id: str) -> Topology:
         return Topology(await load_plan(store, graph_id))
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(180):
         return [violation async for violation in verify(store, topology_of)]

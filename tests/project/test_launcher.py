@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -38,7 +36,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def launch(
-    launcher: Path, *arguments: str, cwd: Path, path: str = "", timeout: float = 100
+    launcher: Path, *arguments: str, cwd: Path, path: str = "", timeout: float = 500
 ) -> subprocess.CompletedProcess[str]:
     environment = {
         **{
@@ -66,13 +64,12 @@ def test_the_second_use_installs_nothing(clone: Path, tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_the_launcher_itself_takes_no_time(clone: Path, tmp_path: Path) -> None:
-    spent = []
-    for _ in range(9):
-        start = time.perf_counter()
-        subprocess.run([clone / "axiom", "--install-only"], cwd=tmp_path, check=True)
-        spent.append(time.perf_counter() - start)
-    assert statistics.median(spent) < 0.03
+def test_the_launcher_itself_starts_no_process(clone: Path, tmp_path: Path) -> None:
+    """So it takes no time: after its first use it finds no other program, and needs none."""
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    command = ["/bin/sh", str(clone / "axiom"), "--install-only"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_folder_with_modules_of_ours_changes_nothing(clone: Path, tmp_path: Path) -> None:

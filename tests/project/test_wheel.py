@@ -12,7 +12,7 @@ import pytest
 from test_house import ROOT
 from test_launcher import copy_of_the_tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

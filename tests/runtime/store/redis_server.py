@@ -12,18 +12,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ports import free_port
+
 DURABLE = {
     "appendonly": "yes",
     "appendfsync": "always",
     "save": "",
     "stream-node-max-bytes": "1024",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RedisServer:
@@ -55,7 +51,7 @@ class RedisServer:
         if wait:
             self.wait_ready()
 
-    def wait_ready(self, seconds: float = 20.0) -> None:
+    def wait_ready(self, seconds: float = 120.0) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
@@ -69,7 +65,7 @@ class RedisServer:
 
     def command(self, *words: str) -> bytes:
         """Send one command on a connection of its own; the first bytes of the answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as link:
             packed = b"".join(b"$%d\r\n%b\r\n" % (len(w.encode()), w.encode()) for w in words)
             link.sendall(b"*%d\r\n%b" % (len(words), packed))
             return link.recv(65536)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from store_kit import SHORT_MS, Listener, fresh, live, one, owned_run, until
+from store_kit import SHORT_MS, Listener, beat, fresh, live, one, owned_run, until
 
 from axiom.runtime.store.base import Conflict, OutboxEntry, Outgoing, Settle, Store
 from axiom.runtime.store.lanes import INSIDE, OUTSIDE
@@ -105,9 +105,10 @@ async def a_dead_entry_stands_aside_until_redelivered(store: Store, other: Store
 async def what_a_dead_session_held_is_claimable_again(store: Store, other: Store) -> None:
     where = fresh("https://a")
     await (await owned_run(store)).write(1, outbox=(hook(where),))
-    dying, heir = await live(store, SHORT_MS), await live(other)
+    dying, heir = await live(store), await live(other)
     (entry,) = await take(store, dying, where)
     assert await take(other, heir, where) == []
+    await beat(store, dying, SHORT_MS)
     (again,) = await until(lambda: take(other, heir, where))
     assert again.name == entry.name
     await store.settle_outbox(dying, [Settle(entry.name, None)])

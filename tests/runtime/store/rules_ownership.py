@@ -212,11 +212,12 @@ async def a_lapsed_session_is_told_so(store: Store, other: Store) -> None:
 
 async def a_dead_sessions_runs_are_claimable_and_name_it(store: Store, other: Store) -> None:
     queue = fresh("queue")
-    dying = await live(store, SHORT_MS)
+    dying = await live(store)
     run = await owned_run(store, session=dying, queue=queue)
     assert run.fence is not None
     heir = await live(other)
     assert await other.claim(heir, [queue], 10) == []
+    await beat(store, dying, SHORT_MS)
     (claimed,) = await until(lambda: other.claim(heir, [queue], 10))
     assert (claimed.head.execution_id, claimed.former) == (run.id, dying)
     assert claimed.head.epoch > run.fence.epoch

@@ -2,6 +2,7 @@
 
 ``load``: appends to many executions at once, and prints ``execution_id seq`` after each answer.
 ``own``: beats from a thread, owns three executions, prints their ids, and ``lost`` if a beat says that it is not alive.
+``lapse``: the same, with a lease that a test may wait for.
 ``hold``: opens the store, prints ``open`` and waits.
 Each prints ``ready`` first, and takes its parent's ``stop`` on stdin for an orderly end.
 """
@@ -24,19 +25,23 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-def beat_for_ever(store: SqliteStore, session: str, first: threading.Event) -> None:
+LEASES_MS = {"lapse": 4_000}
+LONG_MS = 3_600_000
+
+
+def beat_for_ever(store: SqliteStore, session: str, lease_ms: int, first: threading.Event) -> None:
     beater = store.beater()
     while True:
-        answer = beater.beat(session, 1_500, {"worker": session}, {})
+        answer = beater.beat(session, lease_ms, {"worker": session}, {})
         first.set()
         if not answer.alive:
             say("lost", session)
         threading.Event().wait(0.1)
 
 
-async def with_session(store: SqliteStore) -> str:
+async def with_session(store: SqliteStore, lease_ms: int) -> str:
     session, first = uuid.uuid4().hex, threading.Event()
-    threading.Thread(target=beat_for_ever, args=(store, session, first), daemon=True).start()
+    threading.Thread(target=beat_for_ever, args=(store, session, lease_ms, first), daemon=True).start()
     await asyncio.to_thread(first.wait)
     return session
 
@@ -51,12 +56,12 @@ async def append_for_ever(run: Run) -> None:
 
 
 async def main(mode: str, url: str) -> None:
-    store = SqliteStore(url, role="client" if mode == "own" else "auto")
+    store = SqliteStore(url, role="client" if mode in ("own", "lapse") else "auto")
     await store.open()
     if mode == "hold":
         say("open")
     else:
-        session = await with_session(store)
+        session = await with_session(store, LEASES_MS.get(mode, LONG_MS))
         count = 24 if mode == "load" else 3
         runs = [
             await begin(store, session=session, epoch=1, queue="child", status="RUNNING")

@@ -162,7 +162,7 @@ def run_of(store: Store, claimed: Claimed) -> Run:
     return Run(store, head.execution_id, Fence(head.session, head.epoch), head.seq)
 
 
-async def until(found: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+async def until(found: Callable[[], Awaitable[Any]], seconds: float = 120.0) -> Any:
     """Look until the answer is truthy; for what only passing time brings about (a lease's end, a due time)."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
@@ -186,7 +186,7 @@ class Listener:
         self.hints.extend(hints)
         self._came.set()
 
-    async def wait(self, wanted: Callable[[Hint], bool], seconds: float = 10.0) -> Hint:
+    async def wait(self, wanted: Callable[[Hint], bool], seconds: float = 120.0) -> Hint:
         """Return the first hint that is wanted, waiting for it if need be."""
         async with asyncio.timeout(seconds):
             while True:

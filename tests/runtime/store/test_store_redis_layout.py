@@ -221,7 +221,7 @@ def test_a_store_opens_only_with_the_partitions_it_was_made_with(server: RedisSe
             other = RedisStore(server.url)
             with pytest.raises(Unusable, match=r"4 partitions.*\?partitions=4"):
                 await other.open()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 again = RedisStore(server.url, partitions=4)
                 await again.open()
                 assert [e.seq for e in await again.read(run.id)] == [1]
