@@ -28,6 +28,10 @@ from .limits import KILL_SECONDS, PROCESS_SLOTS
 from .loading import Reference
 
 
+WANTED_SHOWN: Final = 50
+"""Executions that are told to wait for a child: it goes into every beat of the worker."""
+
+
 class ChildrenStopped(RuntimeError):
     """The worker ends, or its fork server could not be started: there are no child processes."""
 
@@ -49,6 +53,8 @@ class Children:
         self._idle: list[Link] = []
         """The last one used is used first: its handlers are in its caches."""
         self._queue: deque[asyncio.Future[Link]] = deque()
+        self._wanting: dict[asyncio.Future[Link], str] = {}
+        """For which execution each of them waits."""
         self._forked = 0
         self._stopped = False
 
@@ -56,6 +62,11 @@ class Children:
     def waiting(self) -> int:
         """Calls that wait for a free child."""
         return sum(not turn.done() for turn in self._queue)
+
+    @property
+    def wanted_by(self) -> list[str]:
+        """Executions that wait for a free child, ``WANTED_SHOWN`` of them at most. From any thread."""
+        return list(self._wanting.values())[:WANTED_SHOWN]  # one step: nothing changes it midway
 
     @property
     def busy(self) -> int:
@@ -85,7 +96,7 @@ class Children:
         """
         answer = None
         while answer is None:
-            link = self._idle.pop() if self._idle else await self._turn()
+            link = self._idle.pop() if self._idle else await self._turn(context.execution_id)
             answer = link.call(reference, argument, context)
         alarm = None
         if timeout_seconds is not None:
@@ -119,11 +130,12 @@ class Children:
 
     # --- slots --------------------------------------------------------------------------------------------------
 
-    async def _turn(self) -> Link:
+    async def _turn(self, execution_id: str) -> Link:
         """Wait for a child, in the order of asking."""
         self._attach()
         turn: asyncio.Future[Link] = self._running_loop.create_future()
         self._queue.append(turn)
+        self._wanting[turn] = execution_id
         self._fill()
         try:
             return await turn
@@ -131,6 +143,8 @@ class Children:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._free(turn.result())
             raise
+        finally:
+            del self._wanting[turn]
 
     def _attach(self) -> None:
         if self._stopped or self._forks is None:

@@ -102,6 +102,7 @@ class LocalWorker:
             if on_final is not None:
                 on_final(execution)
 
+        born = {"pid": os.getpid(), "host": os.uname().nodename, "started_at": store.now()}
         self.worker = Worker(
             store,
             self._clock,
@@ -116,7 +117,7 @@ class LocalWorker:
             effects=webhooks.final_effects,
             on_final=told,
             stalled=lambda: self._on_stuck("the event loop is blocked"),
-            info={"pid": os.getpid(), "host": os.uname().nodename, "started_at": store.now()},
+            info=lambda: {**born, "processes_wanted": self.children.wanted_by},
         )
         await self.worker.start()
         return self.worker

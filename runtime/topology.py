@@ -59,7 +59,9 @@ class Topology:
         """Node number → that of its compensation."""
         self.reaches: Final = self._reaching(without=None)
         """Whether the terminal can be reached; where not, the node belongs to an error branch that ends."""
-        self.depths: Final = self._depths([edge for edge in inner if edge.loop])
+        self.loops: Final = self._loops([edge for edge in inner if edge.loop])
+        """The nodes of each loop, by the number of its head."""
+        self.depths: Final = self._depths()
         self.looped: Final = any(backs)
         self.captives = cache(self._captives)
 
@@ -94,10 +96,9 @@ class Topology:
                 work.extend(arrows[node])
         return tuple(found)
 
-    def _depths(self, backs: list[Edge]) -> tuple[int, ...]:
-        depths = [0] * len(self.follows)
+    def _loops(self, backs: list[Edge]) -> dict[int, frozenset[int]]:
         if not backs:
-            return tuple(depths)
+            return {}
         out = [[target for _, target in arrows] for arrows in self.follows]
         for source, arrows in enumerate(self.rescues):
             out[source].extend(target for _, target in arrows)
@@ -105,18 +106,16 @@ class Topology:
         for source, targets in enumerate(out):
             for target in targets:
                 into[target].append(source)
-        bodies = set()
+        loops: dict[int, frozenset[int]] = {}
         for edge in backs:
             after = self._walk(out, edge.target, None)
             before = self._walk(into, edge.source, None)
-            bodies.add((edge.target, tuple(n for n in range(len(out)) if after[n] and before[n])))
-        heads: dict[int, set[int]] = {}
-        for head, body in bodies:  # several back edges to one head are one loop
-            heads.setdefault(head, set()).update(body)
-        for whole in heads.values():
-            for node in whole:
-                depths[node] += 1
-        return tuple(depths)
+            body = frozenset(n for n in range(len(out)) if after[n] and before[n])
+            loops[edge.target] = loops.get(edge.target, frozenset()) | body  # several back edges, one loop
+        return loops
+
+    def _depths(self) -> tuple[int, ...]:
+        return tuple(sum(node in body for body in self.loops.values()) for node in range(len(self.follows)))
 
     def _captives(self, join: int) -> frozenset[int]:
         """The nodes whose work is of no use once ``join`` has failed: without it they lead nowhere."""

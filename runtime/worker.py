@@ -48,7 +48,7 @@ class Worker:
     """See the top of the file.
 
     ``prepare(graph_id)`` returns the plan bound to this worker's handlers; ``performer`` calls them; ``effects`` makes
-    the outbox entries of a final event; ``stalled`` is called from the lease's thread when the loop is blocked.
+    the outbox entries of a final event; ``info`` is told with each beat; ``stalled`` is called from the lease's thread when the loop is blocked.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Worker:
         effects: Callable[[Execution, Event], tuple[Outgoing, ...]] | None = None,
         on_final: Callable[[Execution], None] | None = None,
         stalled: Callable[[], None] = lambda: None,
-        info: Mapping[str, Any] | None = None,
+        info: Callable[[], Mapping[str, Any]] | None = None,
         threaded: bool = True,
         stall_seconds: float = LOOP_STALL_SECONDS,
     ) -> None:
@@ -83,7 +83,7 @@ class Worker:
         self._effects: Final = effects
         self._on_final: Final = on_final
         self._packages = dict(packages or {})
-        self._info: Final = dict(info or {})
+        self._info: Final = info
         self._queues = self._queue_names()
         self._lease: Final = Lease(
             store,
@@ -344,7 +344,7 @@ class Worker:
 
     def _describe(self) -> Mapping[str, Any]:
         return {
-            **self._info,
+            **(self._info() if self._info is not None else {}),
             "worker": self.name,
             "pools": sorted(self.pools),
             "packages": self._packages,

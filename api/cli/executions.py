@@ -218,9 +218,11 @@ def event_row(event: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def tell_why(found: dict[str, Any]) -> None:
-    """Print what ``/why`` says: a sentence, when it moves on, and what the sentence is made of."""
-    output.data(found["summary"])
-    output.fields({"until": found["until"], **found["details"]})
+    """Print what ``/why`` says: each reason, when it is over, and what moves it on."""
+    for reason in found["reasons"]:
+        output.data(reason["message"])
+        until = f" (until {reason['until']})" if reason.get("until") else ""
+        output.data(f"  → {reason['next']}{until}")
 
 
 async def _get(settings: Settings, path: str) -> Any:

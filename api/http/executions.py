@@ -12,6 +12,7 @@ from axiom.runtime import catalog
 from axiom.runtime import events as e
 from axiom.runtime.events import Event, unpack_value
 from axiom.runtime.limits import PAGE_MOST
+from axiom.runtime.reasons import Reason
 from axiom.runtime.results import NotFinal, error_of, result_of, value_of
 from axiom.runtime.store.base import FINAL, Head
 from axiom.runtime.why import why
@@ -168,8 +169,14 @@ async def explain(request: Request, service: Service, caller: Principal) -> Resp
             "mover": told.mover,
             "until": iso(told.until),
             "details": told.details,
+            "reasons": [_reason(reason) for reason in told.reasons],
         }
     )
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    told = {**reason._asdict(), "iteration": list(reason.iteration) or None, "until": iso(reason.until)}
+    return {name: value for name, value in told.items() if value is not None and value != {}}
 
 
 @needs("read")

@@ -249,6 +249,10 @@ def test_why_over_http() -> None:
             told = (await at.client.get(f"{LIST}/{execution_id}/why")).json()
             assert told["mover"] == "nobody"
             assert "No worker serves the pool 'default'" in told["summary"]
+            (reason,) = told["reasons"]
+            assert (reason["code"], reason["message"]) == ("no_worker", told["summary"])
+            assert reason["next"] == "axiom worker --pool default"
+            assert "node" not in reason
 
     run(case())
 

@@ -207,11 +207,13 @@ def test_callers_wait_for_a_slot_in_their_order(where: Path) -> None:
         tasks = [asyncio.create_task(call(number)) for number in range(5)]
         await asyncio.sleep(0)
         assert (n.children.waiting, n.children.busy) == (5, 1)
+        assert len(n.children.wanted_by) == 5, "`why` tells who waits"
         tasks[2].cancel()
         gate.unlink()
         await asyncio.gather(blocker, *tasks, return_exceptions=True)
         assert order == [0, 1, 3, 4]
         assert (n.children.waiting, n.children.busy) == (0, 0)
+        assert n.children.wanted_by == []
 
     nursery(where, check, slots=1)
 
