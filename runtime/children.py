@@ -27,7 +27,6 @@ from .failures import Failure
 from .limits import KILL_SECONDS, PROCESS_SLOTS
 from .loading import Reference
 
-
 WANTED_SHOWN: Final = 50
 """Executions that are told to wait for a child: it goes into every beat of the worker."""
 

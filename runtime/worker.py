@@ -48,7 +48,8 @@ class Worker:
     """See the top of the file.
 
     ``prepare(graph_id)`` returns the plan bound to this worker's handlers; ``performer`` calls them; ``effects`` makes
-    the outbox entries of a final event; ``info`` is told with each beat; ``stalled`` is called from the lease's thread when the loop is blocked.
+    the outbox entries of a final event; ``info`` is told with each beat, from the lease's thread; ``stalled`` is called
+    from there when the loop is blocked.
     """
 
     def __init__(
