@@ -104,14 +104,14 @@ def signal(
 
 def test_a_sleep_parks_the_run_and_passes_the_message_on_when_it_is_over():
     async def scenario(rig: Rig) -> None:
-        plan = with_node(graph("a s b", "a>s s>b"), "s", kind="sleep", config={"duration_ms": 7 * 86_400_000})
+        plan = with_node(graph("a s b", "a>s s>b"), "s", kind="sleep", config={"duration_ms": 6 * 3_600_000})
         execution_id = await rig.start(rig.add(plan, {"a": echo, "s": echo, "b": echo}), {"n": 1})
         head = await rig.until(execution_id, lambda head: head.session is None and head.seq > 3)
         assert head.status == "WAITING"
         assert not rig.workers[0].executions
-        await rig.ended(execution_id, 8 * 86_400)
+        await rig.ended(execution_id, 7 * 3_600)
         assert await rig.output(execution_id) == {"n": 1}
-        assert rig.clock.monotonic() >= 7 * 86_400
+        assert rig.clock.monotonic() >= 6 * 3_600
 
     rigged(scenario)
 
