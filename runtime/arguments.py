@@ -71,7 +71,12 @@ def decoder(function: Callable[..., Any]) -> Callable[[Any], Any] | None:
         annotation = get_args(annotation)[0]
     elif annotation in STREAMS:
         return None
-    decode = None if annotation is inspect.Parameter.empty else _compile(annotation, {})
+    return None if annotation is inspect.Parameter.empty else decoder_of(annotation)
+
+
+def decoder_of(annotation: Any) -> Callable[[Any], Any] | None:
+    """Return what makes an instance of ``annotation`` from JSON data, or ``None`` where it is the data itself."""
+    decode = _compile(annotation, {})
     if decode is None:
         return None
     found = decode

@@ -81,7 +81,7 @@ def _wake(topology: Topology, state: State, at: int, epoch: int) -> list[Event]:
     events: list[Event] = []
     taken: set[int] = set()
     for key, wait in state.waiting.items():
-        body = _waker(state, wait, at, taken)
+        body = waker(state, wait, at, taken)
         if body is not None:
             events.append(_woken(topology, state, key, at, epoch, body))
         elif wait.remind_at is not None and wait.remind_at <= at:
@@ -94,7 +94,7 @@ def _wake(topology: Topology, state: State, at: int, epoch: int) -> list[Event]:
     return events
 
 
-def _waker(state: State, wait: Wait, at: int, taken: set[int]) -> dict[str, Any] | None:
+def waker(state: State, wait: Wait, at: int, taken: set[int]) -> dict[str, Any] | None:
     if wait.kind == "pause" and len(wait.answers) >= wait.quorum:
         return {"by": "answer", "seq": wait.answers[-1]}
     if wait.kind in ("event", "child"):

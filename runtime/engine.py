@@ -29,6 +29,8 @@ from . import events as e
 from . import orders, telemetry
 from .alarms import Alarms
 from .clock import Clock
+from .coded import drive
+from .coded_tasks import TaskAttempt
 from .decide import AGAIN, decide, next_due, park
 from .events import Event
 from .fold import admits, extend, fold
@@ -111,7 +113,7 @@ class Execution:
         self._claimed: Claimed | None = claimed
         self._born: State | None = born
         self._outcomes: list[Told] = []
-        self._attempts: dict[Key, Attempt] = {}
+        self._attempts: dict[Key, Attempt | TaskAttempt] = {}
         self._news: asyncio.Future[None] | None = None
         self._inline: Attempt | None = None
         """The attempt that runs inside this execution's own task."""
@@ -170,6 +172,9 @@ class Execution:
         opening = await self._load()
         if self.prepared.plan.mode == "pipeline":
             await stream(self, opening)
+            return
+        if self.prepared.coded is not None:
+            await drive(self, opening)
             return
         self._outcomes = [(event, None) for event in opening]
         left = list(self.state.running)  # what a former owner left in mid-air

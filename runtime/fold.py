@@ -43,6 +43,7 @@ def fold(topology: Topology, state: State, events: Iterable[Event]) -> State:
 
 def extend(topology: Topology, draft: State, events: Iterable[Event]) -> None:
     """Apply ``events`` to a state that is the caller's own copy, and nobody else's yet."""
+    table = CODED if topology.coded else APPLY
     for event in events:
         if draft.status in FINAL:
             raise IllegalTransition(f"{event.kind} after {draft.status}")
@@ -51,7 +52,7 @@ def extend(topology: Topology, draft: State, events: Iterable[Event]) -> None:
             draft.at = event.at
         if event.epoch > draft.epoch:
             draft.epoch = event.epoch
-        apply = APPLY.get(event.kind)
+        apply = table.get(event.kind)
         if apply is not None:
             apply(topology, draft, event)
 
@@ -344,6 +345,80 @@ APPLY: Final = {
     e.CANCELLED: _ended,
 }
 """What each kind changes. A kind that is not here is a remark, and changes nothing but the seq."""
+
+
+# --- coded workflows: operations come as they are asked for, and settle nothing --------------------------------------
+
+
+def _coded_accepted(topology: Topology, draft: State, event: Event) -> None:
+    if draft.seq != 1:
+        raise IllegalTransition("an execution is accepted once, first of all")
+    draft.accepted = True
+    draft.deadline = event.body.get("deadline")
+
+
+def _operation_started(topology: Topology, draft: State, event: Event) -> None:
+    key = _key(topology, event)
+    run = draft.nodes.get(key)
+    tried = 0 if run is None else run.attempt if run.phase == RETRYING else -1
+    if tried < 0 or event.attempt != tried + 1:
+        raise IllegalTransition(f"{event.node} starts attempt {event.attempt} while {run and run.phase}")
+    if run is not None:
+        draft.retrying = draft.retrying.delete(key)
+    _run(draft, key, event.attempt)
+
+
+def _operation_completed(topology: Topology, draft: State, event: Event) -> None:
+    if event.body.get("recorded"):
+        key = _new_operation(topology, draft, event)
+    else:
+        key = _finish_attempt(topology, draft, event)
+    draft.nodes = draft.nodes.set(key, Run(COMPLETED, event.attempt, draft.seq))
+    _rest(draft)
+
+
+def _operation_failed(topology: Topology, draft: State, event: Event) -> None:
+    key = _finish_attempt(topology, draft, event)
+    body, due = event.body, event.body.get("retry_at")
+    if due is not None:
+        draft.nodes = draft.nodes.set(key, Run(RETRYING, event.attempt, draft.seq, due))
+        draft.retrying = draft.retrying.set(key, due)
+    else:
+        draft.nodes = draft.nodes.set(key, Run(FAILED, event.attempt, draft.seq))
+        failure = (body["code"], str(body["message"])[:500], str(event.node), event.attempt)
+        draft.failures = draft.failures.set(key, failure)
+    _rest(draft)
+
+
+def _operation_waiting(topology: Topology, draft: State, event: Event) -> None:
+    key = _new_operation(topology, draft, event)
+    draft.running = draft.running.set(key, event.attempt)
+    _node_waiting(topology, draft, event)
+
+
+def _operation_woken(topology: Topology, draft: State, event: Event) -> None:
+    _node_woken(topology, draft, event)
+    key = _finish_attempt(topology, draft, event)
+    draft.nodes = draft.nodes.set(key, Run(COMPLETED, event.attempt, draft.seq))
+    _rest(draft)
+
+
+def _new_operation(topology: Topology, draft: State, event: Event) -> Key:
+    key = _key(topology, event)
+    if key in draft.nodes:
+        raise IllegalTransition(f"operation {event.iteration} begins twice")
+    return key
+
+
+CODED: Final = {
+    **APPLY,
+    e.ACCEPTED: _coded_accepted,
+    e.NODE_STARTED: _operation_started,
+    e.NODE_COMPLETED: _operation_completed,
+    e.NODE_FAILED: _operation_failed,
+    e.NODE_WAITING: _operation_waiting,
+    e.NODE_WOKEN: _operation_woken,
+}
 
 
 def _key(topology: Topology, event: Event) -> Key:

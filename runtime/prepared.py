@@ -187,6 +187,8 @@ class Prepared:
         self.plan: Final = plan
         self.topology: Final = Topology(plan)
         self.steps: Final = tuple(Step(plan, node, bind(node)) for node in plan.nodes)
+        self.coded: Final = next((step.handler for step in self.steps if step.node.type == "coded"), None)
+        """The workflow whose coroutine is to be driven, of a coded plan."""
         self.missing: Final = missing
         self.drifted: Final = drifted if drifted is not None else {}
         """Package (``name@version``) → the digest it was compiled with, and the one that runs."""

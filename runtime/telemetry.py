@@ -288,6 +288,23 @@ def configure_logging(level: str = "info", *, worker: str | None = None, console
     )
 
 
+def log_through_logging() -> None:
+    """Let the lines go through standard ``logging``, for a program that embeds the engine.
+
+    What it has set up for structlog itself stays.
+    """
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.processors.format_exc_info,
+                structlog.stdlib.render_to_log_kwargs,
+            ],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
+
+
 def _always(**fields: Any) -> Any:
     def add(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
         return {**fields, **event}

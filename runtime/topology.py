@@ -10,12 +10,22 @@ edge into a loop's head adds a 0, an edge out of a loop drops the last count, a 
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from axiom.compiler.artifact import Edge, Join, Plan
 
 Arrow = tuple[int, int]
 """``(edge number, target node number)``."""
+
+
+class _AnyName(dict[str, int]):
+    """Whatever an operation of a coded plan is called, it is of node 0."""
+
+    def get(self, name: str, default: Any = None) -> int:  # type: ignore[override]
+        return 0
+
+    def __missing__(self, name: str) -> int:
+        return 0
 
 
 class Topology:
@@ -48,7 +58,9 @@ class Topology:
         """How many arms each node waits for."""
         self.joins: Final[tuple[Join, ...]] = tuple(node.join or Join() for node in plan.nodes)
         self.aliases: Final = tuple(node.alias for node in plan.nodes)
-        self.numbers: Final = plan.numbers
+        self.coded: Final = any(node.type == "coded" for node in plan.nodes)
+        """Whether its one node is a coroutine, whose operations are the nodes of its history."""
+        self.numbers: Final[dict[str, int]] = _AnyName() if self.coded else plan.numbers
         self.mapped: Final = frozenset(node.number for node in plan.nodes if "map" in node.config)
         """Nodes that run once per item of a list."""
         self.calls: Final = frozenset(node.number for node in plan.nodes if node.kind == "flow")

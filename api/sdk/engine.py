@@ -1,0 +1,231 @@
+"""The engine in your own process, with no server: a store, a worker, and starts whose results you may wait for.
+
+``async with Engine(store="sqlite:///x.db", workflows=[onboard]) as engine:`` carries on what a dead process left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar, cast
+
+from axiom.api import doors
+from axiom.api.waiters import Waiters
+from axiom.compiler.artifact import Node
+from axiom.runtime import catalog, telemetry
+from axiom.runtime import events as e
+from axiom.runtime.clock import Clock, SystemClock
+from axiom.runtime.events import Event
+from axiom.runtime.failures import Failure, failure_of
+from axiom.runtime.limits import CONCURRENT_EXECUTIONS, LEASE_MS
+from axiom.runtime.perform import Attempt
+from axiom.runtime.prepared import Prepared
+from axiom.runtime.results import Result, result_of
+from axiom.runtime.starts import Start
+from axiom.runtime.store.base import Append, Missing, Ok, Store
+from axiom.runtime.store.base import Final as Ended
+from axiom.runtime.store.opening import open_store
+from axiom.runtime.values import plain
+from axiom.runtime.worker import Worker
+
+from .workflows import CODED, Workflow
+
+I = TypeVar("I")  # noqa: E741
+O = TypeVar("O")  # noqa: E741
+
+ACCOUNT: Final = "default"
+WAIT_SECONDS: Final = 3600.0
+"""One look of a wait without a timeout; then it goes on."""
+
+
+class RunFailed(Exception):
+    """An execution did not complete; ``code`` is stable (``diverged``, ``cancelled``, a task's own, …)."""
+
+    def __init__(self, execution_id: str, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.execution_id: Final = execution_id
+        self.code: Final = code
+
+
+class Handle(Generic[O]):
+    """One execution, to be asked about."""
+
+    def __init__(self, engine: Engine, execution_id: str, workflow: Workflow[Any, O] | None) -> None:
+        self.execution_id: Final = execution_id
+        self._engine: Final = engine
+        self._workflow: Final = workflow
+
+    async def wait(self, timeout: float | None = None) -> O:
+        """Return the result, typed as the workflow says. ``RunFailed``; ``TimeoutError`` after so many seconds."""
+        result = await self._engine._result(self.execution_id, timeout)
+        if not result.success:
+            error = result.error or {}
+            raise RunFailed(self.execution_id, str(error.get("code")), str(error.get("message")))
+        decode = self._workflow.returns if self._workflow is not None else None
+        return cast("O", result.output if decode is None else decode(result.output))
+
+    async def status(self) -> str:
+        """Return the present status, e.g. ``RUNNING``."""
+        store = self._engine.store
+        return (await doors.head_of(store, ACCOUNT, self.execution_id)).status
+
+    async def cancel(self, reason: str = "") -> bool:
+        """End it as CANCELLED; false if it was so already."""
+        return await doors.cancel(self._engine.store, self._engine.clock, ACCOUNT, self.execution_id, reason)
+
+    async def signal(self, name: str, payload: Any = None, *, key: str | None = None, id: str = "") -> None:
+        """Send an event to it; one ``id`` counts once, one that comes early is kept."""
+        await self._engine._signal(self.execution_id, name, payload, key, id)
+
+
+class Engine:
+    """See the top of the file. ``store`` is a URL, which other processes may open too, or a store that is open."""
+
+    def __init__(
+        self,
+        store: str | Store = "sqlite:///.axiom/axiom.db",
+        workflows: Sequence[Workflow[Any, Any]] = (),
+        *,
+        name: str = "",
+        max_concurrent_executions: int = CONCURRENT_EXECUTIONS,
+        lease_ms: int = LEASE_MS,
+        clock: Clock | None = None,
+    ) -> None:
+        self.store: Final[Store] = open_store(store) if isinstance(store, str) else store
+        self._owns_store: Final = isinstance(store, str)
+        self.clock: Final[Clock] = clock or SystemClock()
+        self._workflows: Final[dict[tuple[str, str], Workflow[Any, Any]]] = {}
+        for each in workflows:
+            self._add(each)
+        self._name: Final = name
+        self._concurrency: Final = max_concurrent_executions
+        self._lease_ms: Final = lease_ms
+        self._threaded: Final = clock is None
+        self._worker: Worker | None = None
+        self._waiters: Waiters
+
+    async def __aenter__(self) -> Engine:
+        telemetry.log_through_logging()
+        if self._owns_store:
+            await self.store.open()
+        for each in self._workflows.values():
+            await catalog.store_artifact(self.store, ACCOUNT, each.artifact)
+        self._waiters = Waiters(self.store, self.clock)
+        if self._workflows:
+            self._worker = Worker(
+                self.store,
+                self.clock,
+                prepare=self._prepare,
+                performer=NoNodes(),
+                name=self._name,
+                packages={f"{name}@{version}": CODED for name, version in self._workflows},
+                concurrency=self._concurrency,
+                lease_ms=self._lease_ms,
+                threaded=self._threaded,
+            )
+            await self._worker.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self, drain_seconds: float = 5.0) -> None:
+        """Let what runs come to its next checkpoint, give it back, and close the store."""
+        if self._worker is not None:
+            await self._worker.drain(drain_seconds)
+        self._waiters.close()
+        if self._owns_store:
+            await self.store.close()
+
+    async def kill(self) -> None:
+        """Stop at once, whatever runs: others carry on, as they do when a process dies."""
+        if self._worker is not None:
+            await self._worker.stop()
+            self._worker = None
+
+    async def enqueue(
+        self, workflow: Workflow[I, O], payload: I, *, idempotency_key: str | None = None
+    ) -> Handle[O]:
+        """Start a run; durable on return. The same key again gives the same run."""
+        value = plain(payload)
+        artifact = workflow.artifact
+        await catalog.store_artifact(self.store, ACCOUNT, artifact)
+        digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+        start = Start(
+            ACCOUNT, artifact.graph_id, artifact.plan, value, key=idempotency_key, request_hash=digest
+        )
+        started = await doors.start_execution(self.store, self.clock, start)
+        return Handle(self, started.execution_id, workflow)
+
+    async def run(self, workflow: Workflow[I, O], payload: I, *, timeout: float | None = None) -> O:
+        """Start a run and wait for its result."""
+        return await (await self.enqueue(workflow, payload)).wait(timeout)
+
+    def handle(self, execution_id: str, workflow: Workflow[Any, O] | None = None) -> Handle[O]:
+        """Return the handle of an execution that was started elsewhere or before."""
+        return Handle(self, execution_id, workflow)
+
+    def _add(self, workflow: Workflow[Any, Any]) -> None:
+        known = self._workflows.setdefault((workflow.name, workflow.version), workflow)
+        if known is not workflow:
+            raise ValueError(
+                f"two workflows are called {workflow.name} {workflow.version}: give one another version"
+            )
+
+    async def _prepare(self, graph_id: str) -> Prepared:
+        plan = await catalog.load_plan(self.store, graph_id)
+        found = self._workflows.get((plan.name, plan.version))
+        coded = any(node.type == "coded" for node in plan.nodes)
+        missing = [] if found and coded else [f"{name}:{digest}" for name, digest in plan.packages.items()]
+
+        def bind(node: Node) -> Any:
+            return found if node.type == "coded" else None
+
+        return Prepared(graph_id, plan, bind, missing)
+
+    async def _result(self, execution_id: str, timeout: float | None) -> Result:
+        with self._waiters.listen(execution_id) as listener:
+            while True:
+                seconds = WAIT_SECONDS if timeout is None else timeout
+                ended = await self._waiters.ended(listener, execution_id, seconds, look=True)
+                if ended is not None:
+                    return await result_of(self.store, execution_id, ended.seq)
+                await doors.head_of(self.store, ACCOUNT, execution_id)
+                if timeout is not None:
+                    raise TimeoutError(f"execution {execution_id} did not end within {timeout:g} s")
+
+    async def _signal(self, execution_id: str, name: str, payload: Any, key: str | None, id: str) -> None:
+        await doors.head_of(self.store, ACCOUNT, execution_id)
+        now, dedup = self.store.now(), id or self.clock.token(16)
+        body = {"name": name, "key": key, "id": dedup, "payload": {"value": plain(payload)}}
+        data = e.encode(Event(e.SIGNAL_RECEIVED, now, body=body))
+        item = Append(execution_id, (data,), (e.crc(execution_id, data),), now, dedup=f"{name}:{dedup}")
+        outcome = await doors.persist(self.store, self.clock, item)
+        if isinstance(outcome, Missing):
+            raise doors.UnknownExecution(execution_id)
+        if isinstance(outcome, Ended):
+            raise doors.AlreadyFinal(f"execution {execution_id} is {outcome.status}")
+        assert isinstance(outcome, Ok), outcome
+
+
+class NoNodes:
+    """The performer of a worker that has coded workflows only."""
+
+    def context(self, attempt: Attempt, resume_after: Any = None) -> Any:
+        raise NotImplementedError("coded workflows make their own")
+
+    async def elsewhere(self, attempt: Attempt, isolation: str, value: Any) -> Any:
+        raise NotImplementedError("coded workflows have no nodes")
+
+    def failed(self, attempt: Attempt, error: BaseException) -> Failure:
+        return failure_of(error)
+
+    def observe(self, attempt: Attempt, event: Event, seconds: float) -> None:
+        """Nothing is counted here."""
+
+    def stuck(self, attempt: Attempt) -> None:
+        """Tasks on the loop that ignore their cancellation are left alone."""
