@@ -216,10 +216,10 @@ class NoNodes:
     """The performer of a worker that has coded workflows only."""
 
     def context(self, attempt: Attempt, resume_after: Any = None) -> Any:
-        raise NotImplementedError("coded workflows make their own")
+        raise RuntimeError("coded workflows make their own")
 
     async def elsewhere(self, attempt: Attempt, isolation: str, value: Any) -> Any:
-        raise NotImplementedError("coded workflows have no nodes")
+        raise RuntimeError("coded workflows have no nodes")
 
     def failed(self, attempt: Attempt, error: BaseException) -> Failure:
         return failure_of(error)

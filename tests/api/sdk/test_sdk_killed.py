@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from axiom.runtime.verify import verify
 PROGRAM = Path(__file__).with_name("user_program.py")
 RUNS = 20
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.slow
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
@@ -31,16 +32,15 @@ def start(folder: Path) -> subprocess.Popen[str]:
 def test_a_process_killed_again_and_again_finishes_every_run_with_each_effect_under_one_key(
     tmp_path: Path,
 ) -> None:
-    for kills in range(3):
+    for _ in range(3):
         program = start(tmp_path)
         assert program.stdout is not None
         assert program.stdout.readline() == "begun\n"
         before = len(_lines(tmp_path))
         while len(_lines(tmp_path)) < min(before + 5, 4 * RUNS - 1) and program.poll() is None:
-            os.sched_yield()
+            time.sleep(0.005)
         os.kill(program.pid, signal.SIGKILL)
         program.wait()
-        assert kills < 3
     program = start(tmp_path)
     out, _ = program.communicate(timeout=100)
     assert out.split() == ["begun", "done"]

@@ -195,7 +195,7 @@ def test_a_wait_that_runs_out_raises_timeout() -> None:
     play(scenario)
 
 
-# --- changed code under a running execution ----------------------------------------------------------------------------
+# --- changed code under a running execution ---------------------------------------------------------------------------
 
 
 def _versions(before: Any, after: Any) -> str:
@@ -302,7 +302,7 @@ def test_a_run_whose_workflow_nobody_has_waits_for_a_worker_that_has_it() -> Non
     play(scenario)
 
 
-# --- bad input -----------------------------------------------------------------------------------------------------------
+# --- bad input --------------------------------------------------------------------------------------------------------
 
 
 def test_a_task_outside_of_a_run_says_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 from axiom.sdk import Engine, Retry, Run, current, task, workflow
@@ -12,10 +13,10 @@ STORE, EFFECTS, COUNT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 
 
 @task(retry=Retry.never())
-async def charge(order: str, part: int) -> str:
+def charge(order: str, part: int) -> str:
     with EFFECTS.open("a") as effects:
         effects.write(f"{current().idempotency_key} {order} {part}\n")
-    await asyncio.sleep(0.02)
+    time.sleep(0.02)
     return f"{order}/{part}"
 
 
