@@ -20,7 +20,7 @@ from axiom.runtime.store.base import Store
 from .doors import DoorError
 from .errors import EXPECTED, answer
 from .guards import Guard
-from .http import branches, console, executions, invoke, pages, probes, registry
+from .http import branches, console, executions, invoke, pages, probes, registry, web
 from .service import Service
 from .settings import Settings
 
@@ -31,6 +31,7 @@ ROUTES: list[BaseRoute] = [
     *registry.ROUTES,
     *console.ROUTES,
     *pages.ROUTES,
+    *web.ROUTES,
     *probes.ROUTES,
 ]
 

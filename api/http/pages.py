@@ -23,7 +23,10 @@ from ..requests import Fields, json_of
 from ..service import Service, service_of
 from ..wire import Json
 
+STATIC: Final = Path(axiom.web.__path__[0]) / "static"
+"""An artifact's own page: plain files, nothing to build."""
 DIST: Final = Path(axiom.web.__path__[0]) / "dist"
+"""The other pages, if they were built (``web/pages.py``): names with a hash of what is in them."""
 TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 
@@ -42,7 +45,7 @@ async def docs(request: Request) -> Response:
         if not service.gate.developing(request):
             return _page("artifact.html", 401, {**headers, **problem.headers})
         account = ACCOUNT
-        headers["set-cookie"] = await _cookie(service, request, "dev")
+        headers["set-cookie"] = await dev_cookie(service, request)
     await catalog.artifact(service.raw_store, account, request.path_params["graph_id"])
     return _page("artifact.html", status, headers)
 
@@ -70,14 +73,28 @@ async def sign_out(request: Request) -> Response:
 async def asset(request: Request) -> Response:
     """``GET /assets/{name}``: what the build made, nothing else."""
     name = request.path_params["name"]
-    path = DIST / "assets" / name
-    if "/" in name or name.startswith(".") or path.suffix not in TYPES or not path.is_file():
+    kind = TYPES.get(Path(name).suffix)
+    if kind is None or "/" in name or name.startswith("."):
         raise Problem("not_found", f"there is no asset {name[:100]!r}")
-    return FileResponse(path, media_type=TYPES[path.suffix], headers={"cache-control": "no-cache"})
+    if (STATIC / "assets" / name).is_file():
+        return FileResponse(STATIC / "assets" / name, media_type=kind, headers={"cache-control": "no-cache"})
+    path = DIST / "assets" / name
+    if not path.is_file():
+        raise Problem("not_found", f"there is no asset {name[:100]!r}")
+    headers = {"cache-control": "public, max-age=31536000, immutable", "vary": "accept-encoding"}
+    packed = path.with_name(f"{name}.gz")
+    if packed.is_file() and "gzip" in request.headers.get("accept-encoding", ""):
+        path, headers["content-encoding"] = packed, "gzip"
+    return FileResponse(path, media_type=kind, headers=headers)
 
 
 def _page(name: str, status: int, headers: dict[str, str]) -> Response:
-    return FileResponse(DIST / name, status, headers, media_type="text/html")
+    return FileResponse(STATIC / name, status, headers, media_type="text/html")
+
+
+async def dev_cookie(service: Service, request: Request) -> str:
+    """Return the cookie that a page gets without a key: only for a caller that ``gate.developing`` lets in."""
+    return await _cookie(service, request, "dev")
 
 
 async def _cookie(service: Service, request: Request, name: str) -> str:

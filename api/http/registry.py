@@ -102,19 +102,29 @@ async def artifact(request: Request, service: Service, caller: Principal) -> Res
             "bytes": len(held.content),
             "input": plan.messages.get(plan.input, True),
             "output": plan.messages.get(plan.output, True),
-            "entry": plan.nodes[plan.entry].alias,
-            "terminal": plan.nodes[plan.terminal].alias,
-            "nodes": [_node(plan, node.number, held.positions) for node in plan.nodes],
-            "edges": _edges(plan),
+            **graph_json(plan, held.positions),
             "source": held.source,
         }
     )
 
 
+def graph_json(plan: Plan, positions: Any) -> dict[str, Any]:
+    """Return a plan's graph as readers need it: to draw it, and to fold a journal over it."""
+    return {
+        "entry": plan.nodes[plan.entry].alias,
+        "terminal": plan.nodes[plan.terminal].alias,
+        "nodes": [_node(plan, node.number, positions) for node in plan.nodes],
+        "edges": _edges(plan),
+        "compensate": dict(plan.compensate),
+    }
+
+
 def _node(plan: Plan, number: int, positions: Any) -> dict[str, Any]:
     node = plan.nodes[number]
     return {
+        "number": node.number,
         "alias": node.alias,
+        "kind": node.kind,
         "package": node.package,
         "version": node.version,
         "digest": node.digest,
@@ -124,6 +134,9 @@ def _node(plan: Plan, number: int, positions: Any) -> dict[str, Any]:
         "timeout_seconds": node.timeout_seconds,
         "max_attempts": node.retry.max_attempts,
         "join": None if node.join is None else node.join.kind,
+        "join_n": None if node.join is None else node.join.n,
+        "join_policy": None if node.join is None else node.join.failure_policy,
+        "traits": sorted({"map", "hitl"} & set(node.config)),
         "position": positions.get(node.alias),
     }
 
@@ -134,9 +147,11 @@ def _edges(plan: Plan) -> list[dict[str, Any]]:
 
     return [
         {
+            "number": edge.number,
             "from": name(edge.source, "@flow_input"),
             "to": name(edge.target, "@flow_output"),
             "on_error": edge.on_error,
+            "loop": edge.loop,
             "conditional": edge.condition is not None,
             "adapted": edge.adapter is not None,
         }

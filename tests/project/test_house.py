@@ -166,6 +166,8 @@ def texts() -> list[Path]:
         ".html",
         ".js",
         ".css",
+        ".ts",
+        ".tsx",
         "",
     )
     return [path for path in tracked(*kept) if path.name != "LICENSE"]
@@ -180,6 +182,7 @@ def test_no_path_of_a_machine_and_no_registry_is_written_down() -> None:
     found = matches(MACHINE, texts())
     assert not found, "\n".join(found)
     assert "://" not in (ROOT / "requirements.lock").read_text()
+    assert '"resolved"' not in (ROOT / "web" / "package-lock.json").read_text()
 
 
 def matches(pattern: re.Pattern[str], paths: list[Path]) -> list[str]:

@@ -72,6 +72,13 @@ def test_the_wheel_holds_every_module_and_every_example(wheel: Path) -> None:
     assert not [name for name in held if "__pycache__" in name or name.startswith("tests/")]
 
 
+def test_the_wheel_holds_the_pages_built_and_not_what_they_are_built_from(wheel: Path) -> None:
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert {"axiom/web/dist/index.html", "axiom/web/static/artifact.html"} <= held
+    assert [name for name in held if name.startswith("axiom/web/dist/assets/index-")]
+    assert not [name for name in held if "node_modules" in name or name.endswith((".ts", ".tsx"))]
+
+
 def test_the_installed_command_shows_its_help(installed: Path, tmp_path: Path) -> None:
     assert "axiom demo" in run(installed / "axiom", "--help", cwd=tmp_path).stdout
 

@@ -1,0 +1,124 @@
+// What the HTTP doors answer, as far as the pages read it.
+
+export const STATUSES = ["QUEUED", "RUNNING", "PAUSED", "WAITING_ON_GATE", "DEBUG_PAUSED", "WAITING", "COMPLETED", "FAILED", "COMPENSATING", "CANCELLED"] as const;
+export type Status = (typeof STATUSES)[number];
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type Schema = boolean | { [key: string]: Json };
+
+export interface Row {
+  execution_id: string;
+  flow: string;
+  graph_id: string;
+  mode: "unary" | "pipeline";
+  status: Status;
+  created_at: string;
+  started_at: string | null;
+  updated_at: string;
+  completed_at: string | null;
+  duration_ms: number | null;
+}
+
+export interface Failure {
+  code: string;
+  message: string;
+  node: string | null;
+}
+
+export interface Execution extends Row {
+  seq: number;
+  epoch: number;
+  queue: string;
+  frames: number;
+  idempotency_key: string | null;
+  error: Failure | null;
+}
+
+export interface JournalEvent {
+  seq: number;
+  at: string;
+  kind: string;
+  node: string | null;
+  iteration: number[];
+  attempt: number;
+  epoch: number;
+  body: { [key: string]: Json };
+}
+
+export interface Checkpoint {
+  seq: number;
+  at: string;
+  node: string;
+  iteration: number[];
+  attempt: number;
+  duration_ms: number | null;
+  output: Json;
+}
+
+export interface Why {
+  status: Status;
+  summary: string;
+  mover: string;
+  until: string | null;
+}
+
+export interface ArtifactNode {
+  number: number;
+  alias: string;
+  kind: string;
+  package: string;
+  version: string;
+  node: string;
+  type: string;
+  pool: string;
+  timeout_seconds: number;
+  max_attempts: number;
+  join: "AND" | "OR" | "XOR" | "N_OF_M" | "FIRST" | null;
+  join_n: number | null;
+  join_policy: "FAIL_FAST" | "TOLERATE_FAILURES" | null;
+  traits: string[];
+  position: [number, number] | null;
+}
+
+export interface ArtifactEdge {
+  number: number;
+  from: string;
+  to: string;
+  on_error: boolean;
+  conditional: boolean;
+  adapted: boolean;
+  loop: boolean;
+}
+
+export interface Artifact {
+  graph_id: string;
+  name: string;
+  version: string;
+  mode: "unary" | "pipeline";
+  description: string;
+  created_at: string;
+  input: Schema;
+  output: Schema;
+  entry: string;
+  terminal: string;
+  nodes: ArtifactNode[];
+  edges: ArtifactEdge[];
+  compensate: { [alias: string]: string };
+  source: string;
+}
+
+export interface Alias {
+  name: string;
+  graph_id: string;
+  version: number;
+  moved_at: string;
+  moves?: number;
+  history?: { version: number; graph_id: string; at: string; by: string; reason: string }[];
+}
+
+export interface Result {
+  output?: Json;
+  error?: Failure;
+  success: boolean;
+  completed_at: number;
+}
