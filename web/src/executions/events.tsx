@@ -46,13 +46,17 @@ export function Events({ events, count, shown, choose, node, setNode }: { events
         <span className="grow" />
         <span className="soft">{list.length.toLocaleString("en")} of {count.toLocaleString("en")}</span>
       </div>
-      {list.length ? <Virtual count={list.length} height={ROW} label="Events" role="listbox" show={current ? list.findIndex((one) => one.seq === current.seq) : undefined} row={line} /> : <div className="note"><p>No event is like that.</p></div>}
-      {current && (
-        <details className="pad" open>
-          <summary>Event {current.seq}: {current.kind}</summary>
-          <JsonTree key={current.seq} value={current as unknown as Json} name={`event ${current.seq}`} />
-        </details>
-      )}
+      <div className="halves">
+        {list.length ? <Virtual count={list.length} height={ROW} label="Events" role="listbox" show={current ? list.findIndex((one) => one.seq === current.seq) : undefined} row={line} /> : <div className="note"><p>No event is like that.</p></div>}
+        <aside className="pad" aria-label="The event">
+          {current && (
+            <>
+              <h2>Event {current.seq}: {current.kind}</h2>
+              <JsonTree key={current.seq} value={current as unknown as Json} name={`event ${current.seq}`} />
+            </>
+          )}
+        </aside>
+      </div>
     </div>
   );
 }
