@@ -211,10 +211,10 @@ def test_a_pause_asks_and_its_answer_becomes_the_nodes_input_and_nothing_before_
 )
 def test_a_deadline_does_what_its_policy_says(policy: str, more: dict[str, Any], end: tuple[str, Any]):
     async def scenario(rig: Rig) -> None:
-        plan = paused_plan(timeout_ms=86_400_000, timeout_policy=policy, **more)
+        plan = paused_plan(timeout_ms=3_600_000, timeout_policy=policy, **more)
         execution_id = await rig.start(rig.add(plan, PAUSED), {"order": "o1"})
         head = await rig.ended(execution_id, 100_000)
-        assert rig.clock.monotonic() >= 86_400
+        assert rig.clock.monotonic() >= 3_600
         last = (await rig.history(execution_id))[-1]
         assert (head.status, last.body.get("code")) == end
         if policy == "RESUME_WITH":
