@@ -69,6 +69,12 @@ def _schemas(graph_id: str, plan: Plan) -> dict[str, Any]:
         "timeout_seconds": {"type": "number", "minimum": 0, "maximum": 3600, "default": 30},
         "webhook": _ref("Webhook"),
         "config_id": {"type": "string", "minLength": 1, "maxLength": 200},
+        "start_at": {
+            "type": "string",
+            "format": "date-time",
+            "description": "When it starts, if not at once.",
+        },
+        "delay_seconds": {"type": "number", "minimum": 0, "description": "The same, counted from now."},
     }
     if plan.mode != "pipeline":
         body["wait"] = {"type": "boolean", "default": False}

@@ -18,6 +18,8 @@ from .wire import BadJson, from_iso, from_json, pointer
 
 KEY_LENGTH: Final = 255
 WAIT_MOST_SECONDS: Final = 3_600.0
+START_MOST_SECONDS: Final = 10 * 365 * 86_400
+"""How far ahead a start may be ordered: as far as a run may sleep."""
 WEBHOOK_HEADERS: Final = 20
 WEBHOOK_HEADER_BYTES: Final = 8 << 10
 URL_LENGTH: Final = 2_048
@@ -176,6 +178,27 @@ def _webhook_headers(fields: Fields, headers: Any) -> dict[str, str]:
     if size > WEBHOOK_HEADER_BYTES:
         fields.wrong(f"have {size} bytes; at most {WEBHOOK_HEADER_BYTES} are taken", "webhook", "headers")
     return dict(headers)
+
+
+def start_time(fields: Fields, now: int) -> int | None:
+    """Return when an invoke is to start (ms), by ``start_at`` or ``delay_seconds``; ``None``: at once."""
+    at, delay = fields.raw("start_at"), fields.raw("delay_seconds")
+    if at is not None and delay is not None:
+        fields.wrong("give `start_at` or `delay_seconds`, not both", "start_at")
+        return None
+    if delay is not None:
+        return now + int(fields.seconds("delay_seconds", 0, START_MOST_SECONDS) * 1000)
+    text = fields.text("start_at", 40)
+    if text is None:
+        return None
+    try:
+        moment = from_iso(text)
+    except (ValueError, OverflowError):
+        fields.wrong("must be a time such as 2030-01-31T09:00:00+01:00", "start_at")
+        return None
+    if moment - now > START_MOST_SECONDS * 1000:
+        fields.wrong("lies more than ten years ahead", "start_at")
+    return max(now, moment)
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -72,12 +72,19 @@ def _accepted(topology: Topology, draft: State, event: Event) -> None:
         raise IllegalTransition("an execution is accepted once, first of all")
     draft.accepted = True
     draft.deadline = event.body.get("deadline")
-    make_ready(draft, (topology.entry, topology.opening()))
+    entry = (topology.entry, topology.opening())
+    ready_at = event.body.get("ready_at", 0)
+    if ready_at > event.at and topology.plan.mode == "unary":
+        draft.nodes = draft.nodes.set(entry, Run(RETRYING, 0, draft.seq, ready_at))
+        draft.retrying = draft.retrying.set(entry, ready_at)
+    else:
+        make_ready(draft, entry)
 
 
 def _started(topology: Topology, draft: State, event: Event) -> None:
     draft.started = True
     draft.status = Status.RUNNING
+    _rest(draft)  # one that starts later was claimed because somebody wrote to it
 
 
 def _taken_over(topology: Topology, draft: State, event: Event) -> None:

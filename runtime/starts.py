@@ -32,6 +32,8 @@ class Start(NamedTuple):
     """Where the flow says nothing."""
     parent: Mapping[str, Any] | None = None
     """Of a child: ``{"execution_id", "node", "iteration", "attempt", "waits"}``."""
+    start_at: int | None = None
+    """When it may be claimed, in ms; its deadline counts from then. ``None``: at once."""
 
 
 def creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]) -> Append:
@@ -44,8 +46,11 @@ def creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]
         "account": start.account,
         "input": value,
     }
+    begins = now if start.start_at is None else max(now, start.start_at)
+    if begins > now:
+        body["ready_at"] = begins
     if plan.timeout_seconds is not None:
-        body["deadline"] = now + int(plan.timeout_seconds * 1000)
+        body["deadline"] = begins + int(plan.timeout_seconds * 1000)
     given = {
         "webhook": start.webhook,
         "config_id": start.config_id,
@@ -64,7 +69,7 @@ def creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]
         plan.mode,
         plan.nodes[plan.entry].pool,
         plan.priority,
-        0,
+        body.get("ready_at", 0),
         start.retention_days if plan.retention_days is None else plan.retention_days,
         start.key,
         start.request_hash,

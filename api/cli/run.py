@@ -39,6 +39,8 @@ STOPPED: Final = FINAL | {"PAUSED", "DEBUG_PAUSED"}
     "--stream", "how", flag_value="stream", help="Print frames as they come, one JSON document per line."
 )
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Wait so many seconds at most.")
+@click.option("--at", help="Start at this time (ISO 8601); its id is printed, unless --wait is given.")
+@click.option("--delay", type=click.FloatRange(min=0), help="Start after so many seconds; the same.")
 @click.option("--idempotency-key", help="A second start with the same key finds the first.")
 @click.option("--json", "json_", is_flag=True, help="Print the whole answer, not the output alone.")
 @target_options
@@ -48,6 +50,8 @@ def run(
     data: str,
     how: str | None,
     timeout: float | None,
+    at: str | None,
+    delay: float | None,
     idempotency_key: str | None,
     json_: bool,
 ) -> int:
@@ -59,8 +63,12 @@ def run(
     Example:
       axiom run acme/fulfil -d '{"order_id": "o-1", "total": 12.5}'
       axiom run ./orders -d @order.json --stream
+      axiom run acme/report --at 2030-01-31T09:00:00+01:00
     """
     input_ = read_input(data)
+    when = {name: told for name, told in (("start_at", at), ("delay_seconds", delay)) if told is not None}
+    if when and how is None:
+        how = "no-wait"
     deadline = time.monotonic() + timeout if timeout else None
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     if Path(flow).exists():
@@ -73,11 +81,12 @@ def run(
         return run_local(
             settings,
             Path(flow),
-            lambda target, body: _run(target, body, how, deadline, headers, json_),
+            lambda target, body: _run(target, {**body, **when}, how, deadline, headers, json_),
             input_,
         )
     which = {"graph_id": flow} if GRAPH_ID.fullmatch(flow) else {"flow": flow}
-    return asyncio.run(_reach_and_run(settings, {**which, "input": input_}, how, deadline, headers, json_))
+    body = {**which, "input": input_, **when}
+    return asyncio.run(_reach_and_run(settings, body, how, deadline, headers, json_))
 
 
 def read_input(data: str) -> Any:

@@ -21,15 +21,23 @@ from axiom.runtime.telemetry import traceparent
 from .. import doors
 from ..auth import Principal
 from ..errors import Problem
-from ..requests import Fields, idempotency_key, json_of, last_event_id, seconds_of, webhook_of
+from ..requests import Fields, idempotency_key, json_of, last_event_id, seconds_of, start_time, webhook_of
 from ..service import Service, needs, wrong_mode
 from ..streams import FrameReader, stream
 from ..wire import Json
 
 INVOKE: Final = "/invocations/v1/flows/invoke"
 STREAM: Final = "/invocations/v1/flows/invoke/stream"
-FIELDS: Final = ("graph_id", "flow", "input", "wait", "timeout_seconds", "webhook", "config_id")
-NODE_FIELDS: Final = ("input", "wait", "timeout_seconds", "webhook", "config_id")
+NODE_FIELDS: Final = (
+    "input",
+    "wait",
+    "timeout_seconds",
+    "webhook",
+    "config_id",
+    "start_at",
+    "delay_seconds",
+)
+FIELDS: Final = ("graph_id", "flow", *NODE_FIELDS)
 EXECUTION_HEADER: Final = "axiom-execution-id"
 
 
@@ -157,6 +165,7 @@ async def _asked(
     webhook = webhook_of(fields)
     waits, seconds = fields.flag("wait", wait), fields.seconds("timeout_seconds")
     config_id = fields.text("config_id", 200)
+    start_at = start_time(fields, service.store.now())
     if not fields.has("input"):
         fields.wrong("is missing", "input")
     fields.done()
@@ -170,7 +179,12 @@ async def _asked(
     asked_hash = ""
     if key is not None:
         named = fields.raw("flow") or graph_id  # an alias that moves between two tries is no other request
-        asked_hash = _hash({"which": named, "input": given, "webhook": webhook, "config_id": config_id})
+        when = {
+            name: fields.raw(name) for name in ("start_at", "delay_seconds") if fields.raw(name) is not None
+        }
+        asked_hash = _hash(
+            {"which": named, "input": given, "webhook": webhook, "config_id": config_id, **when}
+        )
     link = traceparent(request.headers.get("traceparent"))
     start = Start(
         caller.account,
@@ -183,6 +197,7 @@ async def _asked(
         key,
         asked_hash,
         service.settings.retention_days,
+        start_at=start_at,
     )
     return Asked(start, waits, seconds)
 
