@@ -12,12 +12,13 @@ from typing import Final
 
 from .artifact import Join, Retry
 from .fields import EVENT_NAME, Fields
+from .limits import parse_concurrency
 from .model import Awaited, Fan, Pause, Placement
 from .report import Report
 from .source import Scalar, Tree
 
 CONFIG_KEYS: Final = {
-    "node": ["retry", "timeout_seconds", "join", "compose", "hitl", "map", "circuit_breaker"],
+    "node": ["retry", "timeout_seconds", "join", "compose", "hitl", "map", "concurrency", "circuit_breaker"],
     "sleep": ["duration_ms", "join", "compose"],
     "event": ["name", "correlate", "message", "timeout_ms", "join", "compose"],
     "flow": ["wait", "retry", "timeout_seconds", "join", "compose", "hitl", "map"],
@@ -77,6 +78,7 @@ def configured(placement: Placement, config: Tree | None, report: Report) -> Pla
         compose=f.table("compose"),
         pause=_pause(pause, report) if pause else None,
         fan=_fan(fan, report) if fan else None,
+        concurrency=parse_concurrency(f.get("concurrency"), report),
         awaited=_awaited(f) if kind in ("sleep", "event") else None,
         wait=f.flag("wait", True),
         unsupported={"circuit_breaker": f.at("circuit_breaker")} if "circuit_breaker" in f else {},

@@ -49,6 +49,7 @@ def lower(flow: Flow, library: Library, drift: bool = False) -> Plan:
         retention_days=flow.retention_days,
         on_cancel=flow.on_cancel,
         priority=flow.priority,
+        concurrency=flow.limits.get("concurrency"),
         compensate={item.alias: item.by for item in flow.compensate},
         drift=drift,
     )

@@ -186,6 +186,14 @@ class Fan(Element):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Throttle(Element):
+    """``concurrency``: how many may go at the same time, for each value of ``key``."""
+
+    key: Tree | None = None
+    limit: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Awaited(Element):
     """What a node without a handler waits for: ``duration``, or an event by its ``name``."""
 
@@ -212,6 +220,7 @@ class Placement(Element):
     compose: Table | None = None
     pause: Pause | None = None
     fan: Fan | None = None
+    concurrency: Throttle | None = None
     awaited: Awaited | None = None
     wait: bool = True
     """Of a subflow: whether its result is waited for."""
@@ -295,6 +304,7 @@ class Flow(Element):
     nodes: tuple[Placement, ...] = ()
     edges: tuple[Edge, ...] = ()
     compensate: tuple[Compensation, ...] = ()
+    concurrency: Throttle | None = None
     unsupported: Places = field(default_factory=dict, compare=False)
     """Parts of the language that are known and not executed yet, with their places."""
     entry: str = ""
@@ -302,6 +312,8 @@ class Flow(Element):
     terminal: str = ""
     mode: Literal["unary", "pipeline"] = "unary"
     """By ``mode``."""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """By ``limits``: ``concurrency`` as the plan says it."""
     input_message: MessageId | None = None
     """By ``resolve``."""
     output_message: MessageId | None = None

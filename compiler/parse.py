@@ -11,6 +11,7 @@ from typing import Any, Final
 from .configs import MAX_SECONDS, configured
 from .errors import Place
 from .fields import ALIAS, FLOW_NAME, NODE_NAME, PACKAGE_NAME, VERSION, Fields
+from .limits import parse_concurrency
 from .model import Compensation, Edge, Flow, Placement
 from .report import Report
 from .source import Scalar, Table, Tree, plain
@@ -67,7 +68,8 @@ def parse(tree: Tree, report: Report) -> Flow:
         nodes=tuple(_placement(node, report) for node in nodes),
         edges=tuple(edge for item in f.items("edges") if (edge := _edge(item, report))),
         compensate=_compensations(f, report),
-        unsupported=_later(f, ("concurrency", "rate_limit")),
+        concurrency=parse_concurrency(f.get("concurrency"), report),
+        unsupported=_later(f, ("rate_limit",)),
     )
 
 

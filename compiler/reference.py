@@ -10,6 +10,7 @@ from typing import Final
 
 from .artifact import Retry
 from .configs import CONFIG_KEYS, DEFAULT_ATTEMPTS, DEFAULT_POLICY, MAX_CONCURRENCY, MAX_QUORUM
+from .limits import MOST
 from .parse import MAX_NODES
 from .passes.loops import MAX_DEPTH, MAX_LOOPS
 from .passes.supported import FEATURES, UNSUPPORTED
@@ -33,7 +34,7 @@ FLOW: Final[Rows] = {
     "retention_days": ("the server's", "How long a run's data is kept after its end."),
     "on_cancel": ("`stop` or `compensate`; `stop`", "Whether a cancel undoes what was done."),
     "priority": ("-1000 to 1000; 0", "Higher ones are claimed first."),
-    "concurrency": ("`{key, limit}`", "How many runs with the same key may be under way."),
+    "concurrency": ("`{key, limit}`", "How many runs may be under way: see [limits](#limits)."),
     "rate_limit": ("`{key, per_second, burst}`", "How many runs with the same key may start."),
     "nodes": (f"a list, at most {MAX_NODES:,}", "See below."),
     "edges": ("a list", "See below. A flow of one node needs none."),
@@ -60,6 +61,7 @@ CONFIG: Final[Rows] = {
     ),
     "hitl": ("a mapping", "Waits for people before the node runs: see [pauses](#pauses)."),
     "map": ("a mapping", "Runs the node once per item: see [maps](#maps)."),
+    "concurrency": ("`{key, limit}`", "How many calls of the node may be under way: see [limits](#limits)."),
     "circuit_breaker": ("`{failures, window_ms, open_ms}`", "Stops calling a node that keeps failing."),
     "duration_ms": ("a whole number, or CEL", "`kind: sleep`: how long. At most ten years."),
     "name": ("`payment.settled`", "`kind: event`: which event."),
@@ -104,6 +106,10 @@ PAUSE: Final[Rows] = {
     ),
     "remind_every_ms": ("none", "How often people are reminded."),
     "quorum": (f"1 to {MAX_QUORUM:,}; 1", "How many must answer."),
+}
+LIMIT: Final[Rows] = {
+    "key": ("CEL over `input`; one for all", "`concurrency`: what each limit is for."),
+    "limit": (f"1 to {MOST:,}", "`concurrency`: how many may go at the same time."),
 }
 MAP: Final[Rows] = {
     "items": ("CEL over what arrives, a list", "Each item must be an input of the node."),
@@ -161,7 +167,8 @@ Rules of the graph:
 An edge whose condition is false is not taken. A node all of whose edges are not taken is not taken either; that is no
 failure. If the terminal is not taken, the run fails with `no_path_taken`, and the compiler warns where it may.
 
-In pipeline mode nodes take frames as they come: no joins, waits, maps, loops, subflows or compensation.
+In pipeline mode nodes take frames as they come: no joins, waits, maps, loops, subflows,
+compensation or limits.
 
 ### Loops
 
@@ -216,6 +223,13 @@ _MAPS: Final = """\
 A node with `map` runs once for each item of a list, each with a checkpoint of its own. Its followers see the list of
 its outputs, in the order of the items. A node can't have both `map` and `hitl`: let one follow the other."""
 
+_LIMITS: Final = """\
+`concurrency` of a flow bounds how many of its runs are under way; `concurrency` of a node, how many calls of its
+handler, over all runs and workers. `key` is CEL over `input` (the run's, or the node's; of a `map` one item's) and
+makes a limit of its own of each value: a string or a whole number. Who can't go waits in line, parked, and goes in the
+order of asking. A run gives its permit back while it is parked; a node while its handler doesn't run. What a dead
+worker held is free when its lease is over."""
+
 _COMPENSATION: Final = """\
 `compensate: {charge: refund}` names the node that undoes another. After a failure, and with `on_cancel: compensate`
 after a cancel, what completed is undone in reverse order, each durably; the run is COMPENSATING meanwhile.
@@ -241,6 +255,7 @@ def reference() -> str:
         _table("### Maps", MAP, _MAPS),
         _table("## Edges", EDGE),
         _GRAPH,
+        _table("## Limits", LIMIT, _LIMITS),
         f"## Compensation\n\n{_COMPENSATION}",
         _not_yet(),
     ]

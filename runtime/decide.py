@@ -97,6 +97,9 @@ def _wake(topology: Topology, state: State, at: int, epoch: int) -> list[Event]:
 def waker(state: State, wait: Wait, at: int, taken: set[int]) -> dict[str, Any] | None:
     if wait.kind == "pause" and len(wait.answers) >= wait.quorum:
         return {"by": "answer", "seq": wait.answers[-1]}
+    if wait.kind == "permit":
+        called = state.signals.get((wait.name, wait.key))
+        return {"by": "signal", "seq": called[-1]} if called else None
     if wait.kind in ("event", "child"):
         for seq in state.signals.get((wait.name, wait.key), ()):
             if seq not in taken:

@@ -34,6 +34,7 @@ from .coded_tasks import TaskAttempt
 from .decide import AGAIN, decide, next_due, park
 from .events import Event
 from .fold import admits, extend, fold
+from .limiting import Asked, RunPermit, unheard
 from .messages import Messages
 from .perform import Attempt, Lost, Performer
 from .prepared import BadMessage, Prepared
@@ -76,6 +77,8 @@ class Host(Protocol):
     def performer(self) -> Performer: ...
     @property
     def alarms(self) -> Alarms: ...
+    @property
+    def permits(self) -> Asked: ...
 
     def released(self, execution: Execution) -> None:
         """The execution is no longer here: ended, parked or lost."""
@@ -107,6 +110,7 @@ class Execution:
         self.over = False
         self.messages: Final = Messages(self)
         self.traced: Final = telemetry.tracing()
+        self.permit: Final = RunPermit(self, prepared.limit) if prepared.limit is not None else None
         self.draining = False
         self.on_drain: Callable[[], Any] | None = None
         """Stops a stream, which has no checkpoint of its own to wait for."""
@@ -141,7 +145,14 @@ class Execution:
                 self._alarm.cancel()
             for attempt in self._attempts.values():
                 attempt.kill()
+            if self.prepared.limited:
+                self._leave_lines()
             self.host.released(self)
+
+    def _leave_lines(self) -> None:
+        if self.permit is not None:
+            self.permit.let_go()
+        unheard(self)
 
     def notice(self, seq: int) -> None:
         """Someone else wrote up to ``seq``."""

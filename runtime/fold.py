@@ -199,7 +199,7 @@ def _failed_for_good(
 
 
 def _node_waiting(topology: Topology, draft: State, event: Event) -> None:
-    before = draft.woken.get(_key(topology, event)) if event.body["for"] == "child" else None
+    before = draft.woken.get(_key(topology, event)) if event.body["for"] in ("child", "permit") else None
     key = _finish_attempt(topology, draft, event)
     body = event.body
     wait = Wait(
@@ -234,12 +234,24 @@ def _node_woken(topology: Topology, draft: State, event: Event) -> None:
         woken = woken._replace(level=wait.level, child=wait.kind == "child", before=wait.before)
         if wait.kind == "pause":
             draft.pauses = draft.pauses.delete(wait.name)
+        if wait.kind == "permit":
+            _permitted(draft, key, wait)
+            _run(draft, key, event.attempt)
+            return
         if woken.by == "signal":
             name = (wait.name, wait.key)
             left = tuple(other for other in draft.signals.get(name, ()) if other != woken.seq)
             draft.signals = draft.signals.set(name, left) if left else draft.signals.delete(name)
     draft.woken = draft.woken.set(key, woken)
     _run(draft, key, event.attempt)
+
+
+def _permitted(draft: State, key: Key, wait: Wait) -> None:
+    """It may ask for its permit again. What had woken it before is what it goes on with; one call wakes all."""
+    if wait.before is not None:
+        draft.woken = draft.woken.set(key, Woken(*wait.before))
+    if (wait.name, wait.key) in draft.signals:
+        draft.signals = draft.signals.delete((wait.name, wait.key))
 
 
 # --- maps -----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from axiom.compiler.expressions import EvaluationError
 
 from . import events as e
-from . import waits
+from . import limiting, waits
 from .events import Event
 from .failures import Failure
 from .limits import CANCEL_GRACE_SECONDS, INLINE_VALUE_BYTES, PAYLOAD_BYTES, SUSPECT_TAKEOVERS
@@ -98,7 +98,7 @@ class Attempt:
             outcome = Failure("timeout", message)
         except BadMessage as error:
             outcome = error.failure
-        except HandlerFailed as error:
+        except (HandlerFailed, limiting.BadKey) as error:
             outcome = error.failure
         except Lost:
             raise
@@ -173,6 +173,10 @@ class Attempt:
     async def _result(self) -> Result:
         """Do what the node's kind says."""
         step, execution = self.step, self.execution
+        if execution.permit is not None:
+            missing = await execution.permit.missing(self)
+            if missing is not None:
+                return missing
         key = self.key if not self._is_item else (self.key[0], self.key[1][:-1])
         message = await execution.messages.into(step, key)
         waiting = waits.KINDS.get(step.node.kind)
@@ -189,7 +193,15 @@ class Attempt:
             message = answer.value
         if step.node.kind == "flow":
             return await waits.subflow(self, message)
-        return await self._handle(message)
+        if step.limit is None:
+            return await self._handle(message)
+        permit = await limiting.enter(self, step.limit, message)
+        if isinstance(permit, Event):
+            return permit
+        try:
+            return await self._handle(message)
+        finally:
+            permit.give(execution)
 
     async def _handle(self, message: Any) -> Result:
         """Call the handler."""

@@ -68,12 +68,12 @@ class Wait(NamedTuple):
     """What a waiting node waits for."""
 
     kind: str
-    """``timer``, ``event``, ``pause`` or ``child``."""
+    """``timer``, ``event``, ``pause``, ``child`` or ``permit``."""
     due: int | None = None
     name: str = ""
-    """The event's name, the pause's id, or the child's execution id."""
+    """The event's name, the pause's id, the child's execution id, or the limit's name."""
     key: str | None = None
-    """What an event is correlated by."""
+    """What an event is correlated by; who asks for a permit."""
     quorum: int = 1
     answers: tuple[int, ...] = ()
     """Seqs of the answers to a pause."""
@@ -82,7 +82,7 @@ class Wait(NamedTuple):
     """How often a pause was escalated."""
     seq: int = 0
     before: tuple[Any, ...] | None = None
-    """Of a child: see ``Woken.before``."""
+    """Of a child: see ``Woken.before``. Of a permit: what had woken the node, and does so again."""
 
 
 class Woken(NamedTuple):

@@ -6,6 +6,7 @@ It is a handful of small parts around one dictionary of owned executions:
 * the **claimer** takes work when there is room: on a hint, when a slot is freed, and each second without either;
 * the **postman** looks at what others wrote to our executions, and stops those that someone ended;
 * the **carrier** does what executions order of one another (``carrier.py``);
+* the **permits** that its executions ask for, and a look at whose turn it is that nobody told (``permits.py``);
 * the **auditor** compares what the store says we own with what we have, and mends the difference when it stands for
   two beats (a claim whose answer was lost, an execution given up after an unclear write).
 
@@ -31,6 +32,7 @@ from .events import Event
 from .lease import Lease
 from .limits import CONCURRENT_EXECUTIONS, IDLE_LOOK_SECONDS, LEASE_MS, LOOP_STALL_SECONDS
 from .perform import Performer
+from .permits import Permits
 from .prepared import Prepared
 from .state import State
 from .store.base import Append, Beat, Claimed, Fence, Head, Hint, Outgoing, Park, Store, StoreError
@@ -97,6 +99,7 @@ class Worker:
             threaded,
             stall_seconds,
         )
+        self.permits: Final = Permits(store, clock, self.session)
         self._carrier: Final = Carrier(store, clock, self.session, self._plan_of)
         self._room = asyncio.Event()
         self._idle = asyncio.Event()
@@ -117,6 +120,7 @@ class Worker:
         self._room.set()
         self._tasks.append(self.clock.spawn(self._claim_loop(), f"claimer {self.name}"))
         await self._carrier.start()
+        await self.permits.start()
 
     async def drain(self, grace_seconds: float = 30.0) -> None:
         """Claim no more; park everything at its next checkpoint; after ``grace_seconds`` stop what still runs."""
@@ -143,6 +147,7 @@ class Worker:
             execution.kill()
         await asyncio.gather(*self._tasks, *tasks, *self._reading, return_exceptions=True)
         self.alarms.stop()
+        await self.permits.stop()
         if self._unwatch is not None:
             self._unwatch()
         await self._lease.stop()

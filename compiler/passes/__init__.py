@@ -15,6 +15,7 @@ from .context import Context, FlowCycle, FlowRefused, Flows
 from .coverage import coverage
 from .expressions import expressions
 from .gates import gates
+from .limits import limits
 from .loops import loops
 from .mode import mode
 from .resolve import resolve
@@ -36,6 +37,7 @@ PASSES: Final[tuple[Pass, ...]] = (
     supported,
     expressions,
     waits,
+    limits,
     compensation,
     types,
     coverage,

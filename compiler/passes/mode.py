@@ -45,11 +45,13 @@ def _unary_only(flow: Flow) -> Iterator[tuple[str, Place]]:
         if node.kind != "node":
             what = "a subflow" if node.kind == "flow" else f"`kind: {node.kind}`"
             yield what, node.at("flow" if node.kind == "flow" else "kind")
-        for key, there in (("hitl", node.pause), ("map", node.fan)):
+        for key, there in (("hitl", node.pause), ("map", node.fan), ("concurrency", node.concurrency)):
             if there:
                 yield f"`{key}`", node.at(f"config.{key}")
     for edge in flow.edges:
         if edge.loop:
             yield "a loop", edge.at("loop")
+    if flow.concurrency:
+        yield "`concurrency`", flow.at("concurrency")
     if flow.compensate:
         yield "`compensate`", flow.at("compensate")

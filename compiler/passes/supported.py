@@ -1,7 +1,7 @@
 """The parts of the language that this version reads and does not run yet: one clear error each, and nothing more.
 
 ``UNSUPPORTED`` holds their names; a feature that the runtime has learnt is struck from it, and that is all, but for
-``circuit_breaker``, ``concurrency`` and ``rate_limit``: the parser takes note of them and no more, so these are not in
+``circuit_breaker`` and ``rate_limit``: the parser takes note of them and no more, so these are not in
 the plan.
 """
 
@@ -33,6 +33,7 @@ FEATURES: Final = {
 LEARNT: Final = frozenset(
     {
         "compensate",
+        "concurrency",
         "event",
         "hitl",
         "join.timeout_ms",
@@ -60,6 +61,8 @@ def supported(flow: Flow, context: Context) -> Flow:
 
 def _used(flow: Flow) -> Iterator[tuple[str, Place]]:
     yield from flow.unsupported.items()
+    if flow.concurrency:
+        yield "concurrency", flow.at("concurrency")
     if flow.compensate:
         yield "compensate", flow.at("compensate")
     for node in flow.nodes:
@@ -75,6 +78,8 @@ def _used_by(node: Placement) -> Iterator[tuple[str, Place]]:
         yield ("subflow", node.at("flow")) if subflow else (node.kind, node.at("kind"))
     if node.join and node.join.timeout_ms:
         yield "join.timeout_ms", node.at("config.join")
+    if node.concurrency:
+        yield "concurrency", node.at("config.concurrency")
     for key, there in (("hitl", node.pause), ("map", node.fan)):
         if there:
             yield f"subflow.{key}" if subflow else key, node.at(f"config.{key}")

@@ -34,6 +34,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..events import Event
 from .lanes import OUTSIDE
+from .permits import PermitStore
 
 
 class Status(StrEnum):
@@ -408,7 +409,7 @@ class Beater(Protocol):
     def close(self) -> None: ...
 
 
-class Store(Protocol):
+class Store(PermitStore, Protocol):
     """Where executions live. All methods may be called from one event loop; ``Beater`` from any thread."""
 
     url: str

@@ -43,6 +43,7 @@ from .base import (
     Unclear,
     Watcher,
 )
+from .embedded_permits import PermitCalls, Permits
 from .group import Group, Job
 from .judge import Books
 from .listing import page
@@ -61,13 +62,14 @@ READ_BYTES = 1 << 20
 RawClaim = tuple[Head, str | None, tuple[int, bytes] | None, list[Line]]
 
 
-class Embedded:
+class Embedded(PermitCalls):
     """All calls of the store protocol, on stored bytes instead of events."""
 
     def __init__(self, backing: Backing, clock: Clock) -> None:
         self.backing, self.clock = backing, clock
         self.sessions_book = Sessions()
         self._books: Books | None = None
+        self._permits: Permits | None = None
         self._now = 0
         self._watchers = Watchers()
         self._gathering = self._writing = self._closing = False
@@ -119,6 +121,7 @@ class Embedded:
         for effect in self.backing.effects():
             books.effects.add(effect)
         self._books = books
+        self._permits = Permits(self.backing, self.sessions_book, self.now, self._job)
         if self._refill is not None:
             self._refill.cancel()
         self._look_ahead(-1)

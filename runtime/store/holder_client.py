@@ -38,6 +38,7 @@ from .base import (
     Watcher,
 )
 from .embedded import Embedded, RawClaim
+from .permits import Ask, Given, Limit, Turn
 from .watching import Watchers, unheard
 from .wire import CALLS, VERSION, Unframer, beat_in, error_in, framed, hints_in
 
@@ -305,6 +306,18 @@ class Client:
 
     async def redeliver(self, name: str) -> bool:
         return cast("bool", await self._call("redeliver", name))
+
+    async def acquire(self, asks: Sequence[Ask]) -> list[bool]:
+        return cast("list[bool]", await self._call("acquire", asks))
+
+    async def release(self, given: Sequence[Given]) -> list[Turn]:
+        return cast("list[Turn]", await self._call("release", given))
+
+    async def turns(self) -> list[Turn]:
+        return cast("list[Turn]", await self._call("turns"))
+
+    async def limits(self, prefix: str = "", after: str = "", limit: int = 500) -> list[Limit]:
+        return cast("list[Limit]", await self._call("limits", prefix, after, limit))
 
     async def expired(self, now: int, limit: int, account: str | None) -> list[Head]:
         return cast("list[Head]", await self._call("expired", now, limit, account))

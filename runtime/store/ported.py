@@ -33,12 +33,13 @@ from .base import (
 )
 from .embedded import RawClaim
 from .lanes import OUTSIDE
+from .permits import Ask, Given, Limit, PermitStore, Turn
 
 UNREADABLE_MS = 60_000
 """An execution whose events this version can't read is looked at again after so long, by whoever can."""
 
 
-class Port(Protocol):
+class Port(PermitStore, Protocol):
     """The calls of the store protocol, on stored bytes."""
 
     def now(self) -> int: ...
@@ -172,6 +173,18 @@ class PortedStore(ABC):
 
     async def redeliver(self, name: str) -> bool:
         return await self.port.redeliver(name)
+
+    async def acquire(self, asks: Sequence[Ask]) -> list[bool]:
+        return await self.port.acquire(asks)
+
+    async def release(self, given: Sequence[Given]) -> list[Turn]:
+        return await self.port.release(given)
+
+    async def turns(self) -> list[Turn]:
+        return await self.port.turns()
+
+    async def limits(self, prefix: str = "", after: str = "", limit: int = 500) -> list[Limit]:
+        return await self.port.limits(prefix, after, limit)
 
     async def expired(self, now: int, limit: int = 100, account: str | None = None) -> list[Head]:
         return await self.port.expired(now, limit, account)

@@ -8,6 +8,7 @@ This file only fits the parts together:
 * ``redis_commit``    group commit: appends and frames of many callers in one call
 * ``redis_layout``    names of keys and packed formats
 * ``redis_lists``     pages over the partitions' indexes
+* ``redis_permits``  limits and who waits for them
 * ``redis_hints``     the one subscription
 * ``redis_beat``      the session's own blocking connection
 * ``redis_settings``  what the server's settings put at risk
@@ -66,6 +67,7 @@ from .redis_layout import (
     writable,
 )
 from .redis_lists import Lists
+from .redis_permits import RedisPermits
 from .redis_settings import (
     OLDEST,
     REFUSE_SHARE,
@@ -91,7 +93,7 @@ _pack = msgpack.Packer(use_bin_type=False).pack
 _log = structlog.get_logger(__name__)
 
 
-class RedisStore:
+class RedisStore(RedisPermits):
     """``Store`` on a Redis server (7.0 or later) or Valkey: ``redis[s]://host:port/db?partitions=16&replicas=1``."""
 
     def __init__(self, url: str, clock: Clock | None = None, partitions: int | None = None) -> None:

@@ -37,6 +37,7 @@ OUTBOX_SETTLE: Final = _load("outbox_settle")
 OUTBOX_AGAIN: Final = _load("outbox_again")
 EXPIRED: Final = _load("expired")
 DELETE: Final = _load("delete")
+PERMITS: Final = _load("permits")
 BLOB: Final = _load("blob")
 PUT: Final = _load("put")
 REMOVE: Final = _load("remove")
@@ -52,6 +53,7 @@ ALL: Final = (
     OUTBOX_AGAIN,
     EXPIRED,
     DELETE,
+    PERMITS,
     BLOB,
     PUT,
     REMOVE,

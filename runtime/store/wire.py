@@ -53,6 +53,7 @@ from .base import (
 from .base import (
     Final as FinalOutcome,
 )
+from .permits import Ask, Given, Limit, Turn
 
 VERSION: Final = 1
 """Of this protocol; ``hello`` carries it, and a holder refuses another."""
@@ -200,6 +201,10 @@ CALLS: Final[dict[str, Call]] = {
     "get": Call(result=maybe(Document)),
     "documents": Call(result=many(Document)),
     "remove": Call(again=False),
+    "acquire": Call(arguments=lambda raw: ([Ask(*item) for item in raw[0]],), result=list),
+    "release": Call(arguments=lambda raw: ([Given(*item) for item in raw[0]],), result=many(Turn)),
+    "turns": Call(result=many(Turn)),
+    "limits": Call(result=many(Limit)),
     "findings": Call(result=many(Finding)),
 }
 

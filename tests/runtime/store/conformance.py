@@ -11,6 +11,7 @@ import rules_append
 import rules_frames
 import rules_outbox
 import rules_ownership
+import rules_permits
 import rules_reading
 import rules_retention
 
@@ -21,6 +22,7 @@ Rule = Callable[[Store, Store], Awaitable[None]]
 RULES: list[Rule] = [
     *rules_append.RULES,
     *rules_ownership.RULES,
+    *rules_permits.RULES,
     *rules_frames.RULES,
     *rules_outbox.RULES,
     *rules_reading.RULES,
