@@ -20,7 +20,7 @@ from axiom.runtime.store.base import Store
 from .doors import DoorError
 from .errors import EXPECTED, answer
 from .guards import Guard
-from .http import branches, console, executions, invoke, pages, probes, registry, web
+from .http import branches, console, executions, invoke, pages, pauses, probes, registry, web
 from .service import Service
 from .settings import Settings
 
@@ -28,6 +28,7 @@ ROUTES: list[BaseRoute] = [
     *invoke.ROUTES,
     *executions.ROUTES,
     *branches.ROUTES,
+    *pauses.ROUTES,
     *registry.ROUTES,
     *console.ROUTES,
     *pages.ROUTES,

@@ -47,6 +47,17 @@ class Validators:
         return told or [{"path": pointer("input"), "message": "does not fit the schema of the input"}]
 
 
+def refusals(schema: Schema, value: Any) -> list[dict[str, Any]]:
+    """Return what is wrong with a value under a schema that is used seldom; empty if it fits."""
+    try:
+        if jsonschema_rs.Draft202012Validator(_plain(schema)).is_valid(value):
+            return []
+    except (ValueError, TypeError, OverflowError) as error:
+        return [{"path": pointer("input"), "message": str(error)[:MESSAGE_LENGTH]}]
+    told = violations(schema, value)
+    return told or [{"path": pointer("input"), "message": "does not fit the schema of the answer"}]
+
+
 def violations(schema: Schema, value: Any) -> list[dict[str, Any]]:
     """Return every violation, by path: ``{"path", "message", "keyword", "expected"}``."""
     checker = jsonschema.Draft202012Validator(_plain(schema))

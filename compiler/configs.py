@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from .artifact import Join, Retry
-from .fields import EVENT_NAME, Fields
+from .fields import EVENT_NAME, NOTIFY_URL, Fields
 from .limits import parse_concurrency
 from .model import Awaited, Fan, Pause, Placement
 from .report import Report
@@ -36,6 +36,8 @@ PAUSE_KEYS: Final = [
     "escalate_to",
     "remind_every_ms",
     "quorum",
+    "assignees",
+    "notify",
 ]
 MAP_KEYS: Final = ["items", "max_concurrency", "failure_policy"]
 JOINS: Final = ("AND", "OR", "XOR", "N_OF_M", "FIRST")
@@ -134,6 +136,8 @@ def _pause(tree: Tree, report: Report) -> Pause:
         escalate_to=f.texts("escalate_to"),
         remind_every_ms=f.integer("remind_every_ms", 0, 1, MAX_MS),
         quorum=f.integer("quorum", 1, 1, MAX_QUORUM),
+        assignees=f.texts("assignees"),
+        notify=f.text("notify", "", NOTIFY_URL, "https://example.org/hooks/people"),
     )
 
 

@@ -172,6 +172,8 @@ class Pause(Element):
     escalate_to: tuple[str, ...] = ()
     remind_every_ms: int = 0
     quorum: int = 1
+    assignees: tuple[str, ...] = ()
+    notify: str = ""
     answer: MessageId | None = None
     """By ``resolve``: the message that may resume it."""
 

@@ -105,7 +105,15 @@ PAUSE: Final[Rows] = {
         "ESCALATE: who is asked next, one after the other, each with the deadline.",
     ),
     "remind_every_ms": ("none", "How often people are reminded."),
-    "quorum": (f"1 to {MAX_QUORUM:,}; 1", "How many must answer."),
+    "quorum": (f"1 to {MAX_QUORUM:,}; 1", "How many must answer, each person once; the last answer goes on."),
+    "assignees": (
+        "a list of names",
+        "Who is asked first. Shown and filtered by; a key decides who may answer.",
+    ),
+    "notify": (
+        "an `http(s)` URL; the run's webhook",
+        "Told when the pause opens, is escalated, reassigned or reminded of.",
+    ),
 }
 LIMIT: Final[Rows] = {
     "key": ("CEL over `input`; one for all", "`concurrency`: what each limit is for."),

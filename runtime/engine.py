@@ -26,7 +26,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any, Final, Protocol
 
 from . import events as e
-from . import orders, telemetry
+from . import notices, orders, telemetry
 from .alarms import Alarms
 from .clock import Clock
 from .coded import drive
@@ -394,6 +394,8 @@ class Execution:
     ) -> Append:
         """Return the append that takes the journal to ``state``; ``encoded``: the bytes that are known already."""
         outbox: list[Outgoing] = orders.of_step(self, state, events) if self.topology.calls else []
+        if self.topology.asks:
+            outbox += notices.of_step(self, events)
         if state.final:
             outbox += self.host.final_effects(self, events[-1])
             outbox += orders.of_end(self.id, self.accepted, events[-1])

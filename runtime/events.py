@@ -25,8 +25,9 @@ The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": 
     NodeWoken            {by: time|signal|answer|items, seq?}                it goes on
     MapOpened            {count, bound, tolerant}                            its items run as iterations
     SignalReceived       {name, key?, id, payload: value}                    an event, a child's end; kept until taken
-    PauseAnswered        {pause_id, input: value, by?, comment?}
-    PauseChanged         {pause_id, action, due?, remind_at?, to?, text?}    remind, extend, reassign, comment
+    PauseAnswered        {pause_id, input: value, by?, comment?, link?}      link: the number of an approval link
+    PauseChanged         {pause_id, action, due?, remind_at?, to?, text?,    remind, extend, reassign, comment
+                          by?}
     CancelRequested      {reason}                                            of a run that compensates
     CompensationStarted  {code?, message?, node?, undo: [[alias, iteration]]}
     ExecutionCompleted   {output_seq} | {output: value} | {frames: count}

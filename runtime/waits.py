@@ -80,6 +80,8 @@ def _open(attempt: Attempt, message: Any, config: Mapping[str, Any], level: int)
     }
     if level:
         body["to"] = config["escalate_to"][level - 1]
+    elif "assignees" in config:
+        body["to"] = list(config["assignees"])
     if "timeout_ms" in config:
         body["due"] = now + config["timeout_ms"]
     if "remind_every_ms" in config:

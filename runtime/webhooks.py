@@ -1,4 +1,4 @@
-"""Webhooks: telling a receiver how a run ended, at least once.
+"""Webhooks: telling a receiver how a run ended, or whom it asks (``notices.py``), at least once.
 
 The order to tell is an outbox entry that lands in the step of the final event (``final_effects`` for the engine,
 ``webhook_entry`` for a door that cancels), so that no crash can lose it. The entry holds where to send; what to send is
@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import structlog
 from standardwebhooks import Webhook
 
-from . import telemetry
+from . import notices, telemetry
 from .clock import Clock, instant
 from .egress import Answer, Egress, Refused, Unreachable
 from .events import Event, pack_value, unpack_value
@@ -293,23 +293,13 @@ class Deliveries:
     async def _attempt(self, entry: OutboxEntry) -> Settle:
         """Send once and say what becomes of the entry."""
         order = unpack_value(entry.payload)
-        head = (await self._store.heads((entry.execution_id,)))[0]
-        if head is None or head.status not in FINAL:
-            return Settle(entry.name, None)  # deleted by hand: nobody is left to tell of
         try:
-            result = await result_of(self._store, entry.execution_id, head.seq)
+            told = await self._told(entry.execution_id, order)
         except (NotFinal, ValueGone) as error:
             return Settle(entry.name, None, dead=True, error=str(error))
-        body = json.dumps(
-            {
-                "execution_id": entry.execution_id,
-                "graph_id": order["graph_id"],
-                "status": head.status,
-                "result": result.as_json(),
-            },
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
+        if told is None:
+            return Settle(entry.name, None)  # deleted by hand: nobody is left to tell of
+        body = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
         headers = {
             **order["headers"],
             "content-type": "application/json",
@@ -326,6 +316,21 @@ class Deliveries:
             log.exception("webhook_broken", destination=entry.destination)
             return self._again(entry, f"{type(error).__name__}: {error}", None)
         return self._judge(entry, answer)
+
+    async def _told(self, execution_id: str, order: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what a delivery says: how the run ended, or what a pause asks; ``None`` if it is gone."""
+        head = (await self._store.heads((execution_id,)))[0]
+        if head is not None and "seq" in order:
+            return await notices.told(self._store, head, order["seq"])
+        if head is None or head.status not in FINAL:
+            return None
+        result = await result_of(self._store, execution_id, head.seq)
+        return {
+            "execution_id": execution_id,
+            "graph_id": order["graph_id"],
+            "status": head.status,
+            "result": result.as_json(),
+        }
 
     def _judge(self, entry: OutboxEntry, answer: Answer) -> Settle:
         if 200 <= answer.status < 300:

@@ -6,7 +6,8 @@ Their expressions are over what ``arrives``. After this pass a node's ``settings
 * ``kind: event``: ``name``, and if given ``correlate`` (an expression) and ``timeout_ms``;
 * ``kind: flow``: ``graph_id`` and ``wait``;
 * ``hitl``: ``resume_input`` and ``quorum``; if given ``message`` (an expression), ``timeout_ms`` with
-  ``timeout_policy``, ``resume_with``, ``escalate_to`` and ``remind_every_ms``. ``lower`` writes the message's key;
+  ``timeout_policy``, ``resume_with``, ``escalate_to``, ``remind_every_ms``, ``assignees`` and ``notify``. ``lower``
+  writes the message's key;
 * ``map``: ``items`` (an expression), ``max_concurrency`` and ``failure_policy``.
 """
 
@@ -101,6 +102,8 @@ def _pause(node: Placement, pause: Pause, failing: set[str], context: Context) -
         "escalate_to": list(pause.escalate_to) or None,
         "remind_every_ms": pause.remind_every_ms or None,
         "quorum": pause.quorum,
+        "assignees": list(pause.assignees) or None,
+        "notify": pause.notify or None,
     }
     return {key: value for key, value in settings.items() if value is not None}
 
