@@ -128,7 +128,10 @@ def test_a_bench_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path, numbe
     finally:
         process.kill()
     assert process.returncode == 130
-    assert not [pid for pid in started if alive(pid)]
+    until = time.monotonic() + 60
+    while left := [pid for pid in started if alive(pid)]:  # killed, and on a busy machine not yet gone
+        assert time.monotonic() < until, left
+        time.sleep(0.05)
     assert not list(tmp_path.glob("axiom-bench-*"))
 
 
