@@ -23,6 +23,8 @@ from axiom.runtime.coded import Driver
 from axiom.runtime.operations import ONCE, Operation, driver
 from axiom.runtime.values import plain
 
+from .schemas import Schema, schema_of
+
 P = ParamSpec("P")
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741
@@ -128,7 +130,7 @@ class Run:
     ) -> T:
         """Wait for a person's answer of the type ``form``. ``TaskFailed`` if nobody answers in time."""
         ms = None if timeout is None else _ms(timeout)
-        body = {"message": message, "schema": True, "ms": ms}
+        body = {"message": message, "schema": schema_of(form), "ms": ms}
         return cast("T", await Operation("pause", name, body, decoder_of(form)))
 
     async def gather(self, *awaitables: Awaitable[Any]) -> list[Any]:
@@ -161,7 +163,7 @@ class Workflow(Generic[I, O]):
         self._decode: Final = decoder_of(_second(function))
         self.returns: Final = decoder_of(_returns(function))
         """From a result as JSON data to what the workflow returned."""
-        self.artifact: Final = _artifact(name, version)
+        self.artifact: Final = _artifact(name, version, schema_of(_second(function)))
 
     @property
     def decode(self) -> None:
@@ -192,9 +194,9 @@ def workflow(
     return make
 
 
-def _artifact(name: str, version: str) -> Artifact:
+def _artifact(name: str, version: str, payload: Schema) -> Artifact:
     node = Node(0, NODE, name, version, CODED, name, "", "Input", "Output", type="coded", isolation="async")
-    messages = {"Input": True, "Output": True}
+    messages = {"Input": payload, "Output": True}
     return freeze(Plan(name, version, "unary", "Input", "Output", messages, (node,), (), 0, 0))
 
 
