@@ -146,6 +146,21 @@ def compile_files(
     return {file.file: compiled(file) for file in files}
 
 
+def subflow_names(sources: Sequence[FlowFile]) -> frozenset[str]:
+    """Return what the sources name as subflows and are not themselves: what ``flows`` will be asked for."""
+    trees = (read(source.content, source.file, Report()) for source in sources)
+    return frozenset(name for tree in trees for name in _named_in(tree)).difference(map(_name_of, sources))
+
+
+def canvas_subflow_names(document: Mapping[str, Any]) -> frozenset[str]:
+    """Return what a canvas document names as subflows."""
+    return frozenset(_named_in(canvas_tree(document, "canvas", Report())))
+
+
+def _named_in(tree: Tree | None) -> list[str]:
+    return [] if tree is None else [node.flow for node in parse(tree, Report()).nodes if node.flow]
+
+
 def validate_package(
     folder: Path,
     packages: Sequence[Package] = (),
@@ -235,11 +250,13 @@ __all__ = [
     "FlowRef",
     "FlowRefused",
     "Flows",
+    "canvas_subflow_names",
     "compile_canvas",
     "compile_files",
     "compile_flow",
     "explain",
     "load_package",
     "single_node_plan",
+    "subflow_names",
     "validate_package",
 ]

@@ -15,11 +15,13 @@ flows mean the same share the bytes and see nothing of each other.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from axiom.compiler.artifact import Artifact, Plan, canonical, thaw
+from axiom.compiler.compile import Flows
+from axiom.compiler.model import FlowRef
 
 from .events import pack_value, unpack_value
 from .store.base import Document, Store
@@ -262,6 +264,21 @@ async def aliases(store: Store, account: str) -> list[Alias]:
 async def resolve_alias(store: Store, account: str, name: str) -> str:
     """Return the ``graph_id`` that a name stands for now. ``UnknownAlias``."""
     return (await alias(store, account, name)).graph_id
+
+
+async def stored_flows(store: Store, account: str, names: Iterable[str]) -> Flows:
+    """Return what finds those of ``names`` (aliases, graph ids) that the account has, for flows that contain them."""
+    found: dict[str, FlowRef] = {}
+    for name in names:
+        try:
+            graph_id = await resolve_alias(store, account, name)
+        except UnknownAlias:
+            graph_id = name
+        try:
+            found[name] = FlowRef(graph_id, await owned_plan(store, account, graph_id))
+        except UnknownArtifact:
+            continue
+    return found.get
 
 
 async def move_alias(

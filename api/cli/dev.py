@@ -18,7 +18,10 @@ from typing import Any, Final
 import click
 
 from axiom.compiler.artifact import Plan
+from axiom.compiler.compile import subflow_names
+from axiom.compiler.package import inspect_package
 from axiom.runtime import telemetry
+from axiom.runtime.catalog import stored_flows
 from axiom.runtime.clock import SystemClock
 from axiom.runtime.store.base import Store, StoreError
 
@@ -110,7 +113,7 @@ class Tree:
 
     async def publish(self) -> bool:
         """Compile and publish; whether all was sound. Problems are shown either way."""
-        projects = tuple([await asyncio.to_thread(read_project, folder, True) for folder in self._folders])
+        projects = tuple([await self._read(folder) for folder in self._folders])
         for project in projects:
             report(project.diagnostics)
         if not all(project.sound for project in projects):
@@ -119,6 +122,12 @@ class Tree:
             await publish(self._store, project, by="dev", replace=True)
         self.projects = projects
         return True
+
+    async def _read(self, folder: Path) -> Project:
+        package, _ = inspect_package(folder)
+        names = subflow_names(package.flows) if package is not None else ()
+        flows = await stored_flows(self._store, ACCOUNT, names)
+        return await asyncio.to_thread(read_project, folder, True, flows=flows)
 
     async def reload(self) -> None:
         """Take up what has changed, if it is sound."""

@@ -30,7 +30,7 @@ Act = Callable[[Target, dict[str, Any]], Awaitable[int]]
 
 def run_local(settings: Settings, path: Path, act: Act, input_: Any) -> int:
     """Compile what ``path`` names, serve it here, and ``act`` on it."""
-    project = project_of(path, drift=True)
+    project = project_of(path, drift=True, store=settings.store)
     require(project)
     if len(project.flows) > 1:
         names = ", ".join(flow.source.file for flow in project.flows)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from axiom.compiler.artifact import Artifact
-from axiom.compiler.compile import Compiled, compile_flow
+from axiom.compiler.compile import Compiled, Flows, compile_files, no_flows
 from axiom.compiler.errors import Diagnostic
 from axiom.compiler.model import FlowFile, Package
 from axiom.compiler.package import inspect_package
@@ -44,6 +44,8 @@ class Project:
     package: Package | None
     flows: tuple[CompiledFile, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = field(default=())
+    contained: tuple[CompiledFile, ...] = ()
+    """Flows of the folder that were not asked for and that those in ``flows`` contain."""
 
     @property
     def sound(self) -> bool:
@@ -56,19 +58,45 @@ class Project:
 
 
 def read_project(
-    folder: Path, drift: bool = False, only: Path | None = None, others: Sequence[Package] = ()
+    folder: Path,
+    drift: bool = False,
+    only: Path | None = None,
+    others: Sequence[Package] = (),
+    flows: Flows = no_flows,
 ) -> Project:
-    """Return the project in ``folder``, or of its flows ``only`` that file; ``others``: packages it may use."""
+    """Return the project in ``folder``, or of its flows ``only`` that file.
+
+    ``others``: packages it may use; ``flows``: finds the subflows that are not the folder's own.
+    """
     package, report = inspect_package(folder)
     if package is None or report.failed:
         return Project(folder, package, (), tuple(report.diagnostics))
     files = package.flows if only is None else (flow_file(only),)
-    flows = tuple(
-        CompiledFile(source, compile_flow(source.content, source.file, others, package, drift))
-        for source in files
-    )
-    found = [*report.diagnostics, *(item for flow in flows for item in flow.compiled.diagnostics)]
-    return Project(folder, package, flows, tuple(found))
+    named = {file.file for file in files}
+    beside = tuple(file for file in package.flows if only is None or not _is_same(file, only))
+    every = compile_files((*files, *beside) if only else files, others, package, drift, flows=flows)
+    wanted = tuple(CompiledFile(file, every[file.file]) for file in files)
+    found = [*report.diagnostics, *(item for flow in wanted for item in flow.compiled.diagnostics)]
+    spare = [CompiledFile(file, every[file.file]) for file in beside if file.file not in named]
+    return Project(folder, package, wanted, tuple(found), _contained(wanted, spare))
+
+
+def _is_same(file: FlowFile, path: Path) -> bool:
+    return Path(file.file).resolve() == path.resolve()
+
+
+def _contained(wanted: Sequence[CompiledFile], spare: Sequence[CompiledFile]) -> tuple[CompiledFile, ...]:
+    """Those of ``spare`` whose artifacts the wanted ones pin, or the pinned ones in turn."""
+    by_id = {flow.artifact.graph_id: flow for flow in spare if flow.compiled.artifact is not None}
+    found: dict[str, CompiledFile] = {}
+    work = [flow for flow in wanted if flow.compiled.artifact is not None]
+    while work:
+        for node in work.pop().artifact.plan.nodes:
+            graph_id = node.config.get("graph_id", "")
+            if graph_id in by_id and graph_id not in found:
+                found[graph_id] = by_id[graph_id]
+                work.append(by_id[graph_id])
+    return tuple(found.values())
 
 
 def flow_file(path: Path) -> FlowFile:
@@ -83,7 +111,7 @@ async def publish(store: Store, project: Project, *, by: str, replace: bool = Fa
     assert project.sound, "a project with errors is not published"
     assert project.package is not None
     await catalog.publish_package(store, project.package.manifest(), replace)
-    for flow in project.flows:
+    for flow in (*project.contained, *project.flows):
         await catalog.store_artifact(
             store,
             ACCOUNT,

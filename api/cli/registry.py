@@ -134,11 +134,12 @@ def publish(directory: Path, store: str | None) -> None:
     from .embedded import opened_store
     from .project import publish as publish_project
 
-    project = project_of(directory)
+    url = load({"store": store}).store
+    project = project_of(directory, store=url)
     require(project)
 
     async def publish_it() -> None:
-        async with opened_store(load({"store": store}).store) as opened:
+        async with opened_store(url) as opened:
             moved = await publish_project(opened, project, by="publish")
             output.table(("FLOW", "GRAPH_ID"), moved.items())
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from axiom.runtime import catalog
 from axiom.runtime import events as e
 from axiom.runtime.events import Event, unpack_value
+from axiom.runtime.family import family
 from axiom.runtime.limits import PAGE_MOST
 from axiom.runtime.reasons import Reason
 from axiom.runtime.results import NotFinal, error_of, result_of, value_of
@@ -54,6 +55,7 @@ async def detail(request: Request, service: Service, caller: Principal) -> Respo
         "retention_days": head.retention_days,
         "frames": head.frames,
         "error": None,
+        **await family(service.store, head, await catalog.readable_plan(service.raw_store, head.graph_id)),
     }
     if head.status in FINAL and head.status != "COMPLETED":
         told["error"] = error_of((await service.store.read(head.execution_id, head.seq - 1, 1))[0])

@@ -10,9 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from axiom.compiler.artifact import Plan
-from axiom.compiler.compile import Compiled, compile_canvas, compile_flow
+from axiom.compiler.compile import (
+    Compiled,
+    Flows,
+    canvas_subflow_names,
+    compile_canvas,
+    compile_flow,
+    subflow_names,
+)
 from axiom.compiler.errors import CompileFailed
-from axiom.compiler.model import Package
+from axiom.compiler.model import FlowFile, Package
 from axiom.runtime import catalog
 from axiom.runtime.catalog import Alias
 
@@ -44,10 +51,11 @@ async def compile_(request: Request, service: Service, caller: Principal) -> Res
     packages = [Package.from_manifest(manifest) for manifest in manifests]
     if kind in YAML_TYPES:
         source = await body_of(request, SOURCE_BYTES)
-        compiled = compile_flow(source, "flow.yaml", packages)
+        flows = await _flows(service, caller, source)
+        compiled = compile_flow(source, "flow.yaml", packages, flows=flows)
     else:
         document = await json_of(request, SOURCE_BYTES)
-        compiled, source = _from_json(document, packages)
+        compiled, source = await _from_json(document, packages, service, caller)
     if compiled.artifact is None:
         raise CompileFailed(compiled.diagnostics)
     artifact = compiled.artifact
@@ -63,18 +71,29 @@ async def compile_(request: Request, service: Service, caller: Principal) -> Res
     return Json({"graph_id": artifact.graph_id, "mode": artifact.plan.mode, "warnings": warnings})
 
 
-def _from_json(document: Any, packages: list[Package]) -> tuple[Compiled, bytes]:
+async def _from_json(
+    document: Any, packages: list[Package], service: Service, caller: Principal
+) -> tuple[Compiled, bytes]:
     if isinstance(document, dict) and isinstance(document.get("flow"), str):
         fields = Fields(document, ("flow", "file", "pipeline_mode"))
         file = fields.text("file", 300) or "flow.yaml"
         mode = fields.flag("pipeline_mode", False) if fields.has("pipeline_mode") else None
         fields.done()
         source = document["flow"].encode("utf-8", "replace")
-        return compile_flow(source, file, packages, pipeline_mode=mode), source
+        flows = await _flows(service, caller, source)
+        return compile_flow(source, file, packages, pipeline_mode=mode, flows=flows), source
     if not isinstance(document, dict) or "nodes" not in document:
         told = [{"path": "", "message": "needs `flow` (a text in YAML), or a canvas with `nodes`"}]
         raise Problem("invalid_request", "give the YAML in `flow`, or a canvas with `nodes`", errors=told)
-    return compile_canvas(document, packages), b""
+    names = canvas_subflow_names(document)
+    flows = await catalog.stored_flows(service.raw_store, caller.account, names)
+    return compile_canvas(document, packages, flows=flows), b""
+
+
+async def _flows(service: Service, caller: Principal, source: bytes) -> Flows:
+    """Return what finds the account's flows that a source contains."""
+    names = subflow_names((FlowFile("flow.yaml", source),))
+    return await catalog.stored_flows(service.raw_store, caller.account, names)
 
 
 def _positions(compiled: Compiled) -> dict[str, Any]:

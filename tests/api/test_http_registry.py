@@ -92,6 +92,27 @@ def test_yaml_json_and_canvas_compile_to_the_same_artifact() -> None:
     run(case())
 
 
+def test_subflows_are_found_by_alias_and_by_graph_id() -> None:
+    parent = CLEAN.replace("name: acme/clean", "name: acme/parent")
+
+    async def case() -> None:
+        async with house() as at:
+            child = (await compiled(at))["graph_id"]
+            by_id = parent.replace("package: acme/kit@1.0.0, node: Count", f"flow: {child}")
+            pinned = await compiled(at, by_id)
+            missing = await at.client.post(COMPILE, content=by_id.replace(child, "acme/child"), headers=YAML)
+            assert problem(missing, 422, "compile_failed")["diagnostics"][0]["code"] == "AX1125"
+            alias = "/registry/v1/aliases/acme/child"
+            assert (await at.client.put(alias, json={"graph_id": child})).status_code == 200
+            assert await compiled(at, by_id.replace(child, "acme/child")) == pinned
+            canvas = yaml.safe_load(by_id.replace(child, "acme/child"))
+            canvas["edges"] = [{"source": edge["from"], "target": edge["to"]} for edge in canvas["edges"]]
+            drawn = await at.client.post(COMPILE, json=canvas)
+            assert drawn.json()["graph_id"] == pinned["graph_id"]
+
+    run(case())
+
+
 def test_every_mistake_is_told_with_code_place_and_caret() -> None:
     async def case() -> None:
         async with house() as at:

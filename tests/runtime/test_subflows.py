@@ -16,8 +16,10 @@ from axiom.runtime import events as e
 from axiom.runtime.cancelling import cancellation
 from axiom.runtime.events import Event
 from axiom.runtime.failures import NodeFailure
+from axiom.runtime.family import family
 from axiom.runtime.orders import child_id
 from axiom.runtime.store.base import Append, Ok
+from axiom.runtime.why import why
 
 
 def calling(plan: Plan, alias: str, graph_id: str, wait: bool = True, **config: Any) -> Plan:
@@ -98,6 +100,16 @@ def test_a_parent_waits_parked_and_costs_no_worker_anything() -> None:
         run = await rig.start(parent, {"n": 1})
         head = await rig.until(run, lambda head: head.status == "WAITING" and head.session is None)
         assert head.ready_at is None
+        (name,) = await children_of(rig, run)
+        told = await why(rig.store, head, None, [])
+        assert (told.mover, told.details["children"]) == ("child", [name])
+        kin = await family(rig.store, head, rig.prepared[parent].plan)
+        assert kin["parent"] is None
+        (told_child,) = kin["children"]
+        assert (told_child["execution_id"], told_child["node"], told_child["waits"]) == (name, "b", True)
+        of_child = await family(rig.store, await rig.head(name), rig.prepared[child].plan)
+        assert of_child["parent"]["execution_id"] == run
+        assert of_child["children"] == []
         assert (await rig.ended(run, seconds=90_000)).status == "COMPLETED"
         assert rig.clock.monotonic() > 86_000
 
