@@ -177,23 +177,28 @@ async def head_of(store: Store, account: str, execution_id: str) -> Head:
 HEX: Final = frozenset("0123456789abcdef")
 
 
-async def cancel(store: Store, clock: Clock, account: str, execution_id: str, reason: str = "") -> bool:
-    """End an execution as CANCELLED, now; false if it was so already.
+async def cancel(store: Store, clock: Clock, account: str, execution_id: str, reason: str = "") -> Status:
+    """End an execution, now; return its status: CANCELLED, or COMPENSATING where its flow undoes first what it did.
+
+    One that was cancelled already stays as it is.
 
     ``UnknownExecution``; ``AlreadyFinal`` if it ended otherwise; ``Contended``.
     """
     for _ in range(DOOR_TRIES):
         head = await head_of(store, account, execution_id)
         if head.status == Status.CANCELLED:
-            return False
+            return Status.CANCELLED
         if head.status in FINAL:
             raise AlreadyFinal(f"execution {execution_id} is {head.status}")
         plan = await readable_plan(store, head.graph_id)
+        if head.status == Status.COMPENSATING and plan is not None and plan.on_cancel == "compensate":
+            return Status.COMPENSATING
         item = await cancellation(store, head, plan, reason or "cancelled by its caller")
         outcome = await persist(store, clock, item)
         if isinstance(outcome, Ok):
-            telemetry.run_ended(Status.CANCELLED, (item.at - head.created_at) / 1000)
-            return True
+            if item.status == Status.CANCELLED:
+                telemetry.run_ended(Status.CANCELLED, (item.at - head.created_at) / 1000)
+            return Status(item.status or head.status)
         if isinstance(outcome, Missing):
             raise UnknownExecution(execution_id)
         assert isinstance(outcome, (Conflict, Ended)), f"a cancel was answered by {outcome}"

@@ -49,6 +49,8 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "pause_closed": (409, "The pause takes nothing any more"),
     "already_answered": (409, "This person has answered"),
     "no_deadline": (409, "The pause has no deadline"),
+    "not_forkable": (409, "It can't be forked or restarted like that"),
+    "not_holdable": (409, "It can't be held or resumed now"),
     "not_final": (409, "The execution has not ended"),
     "alias_moved": (409, "Someone moved the alias first"),
     "package_taken": (409, "A published version never changes"),

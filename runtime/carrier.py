@@ -26,7 +26,7 @@ from .cancelling import cancellation
 from .clock import Clock
 from .events import Event, pack_value, unpack_value
 from .limits import INLINE_VALUE_BYTES
-from .orders import CHILD, started_by
+from .orders import CHILD, child_id, started_by
 from .results import NotFinal, ValueGone, result_of
 from .starts import Start, creation
 from .store.base import (
@@ -40,10 +40,11 @@ from .store.base import (
     StoreError,
 )
 from .store.lanes import CANCEL, INSIDE, START
+from .store.watching import LOOK_AT_EVERYTHING
 
 BATCH: Final = 64
 """Orders carried at once."""
-LOOK_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 10.0
 """How long it waits without a hint before it looks all the same (jittered)."""
 FIRST_DELAY_MS: Final = 500
 MOST_DELAY_MS: Final = 60_000
@@ -82,7 +83,7 @@ class Carrier:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _on_hints(self, hints: Sequence[Hint]) -> None:
-        if any(hint.kind == "outbox" and hint.subject == INSIDE for hint in hints):
+        if any(hint.subject == INSIDE or hint == LOOK_AT_EVERYTHING for hint in hints):
             self._news.set()
 
     async def _loop(self) -> None:
@@ -159,6 +160,7 @@ class Carrier:
             None,
             config_id=order["config_id"],
             retention_days=order["retention_days"],
+            scope=child_id(order["scope"], str(event.node), event.iteration, 0),
             parent={
                 "execution_id": parent,
                 "node": event.node,

@@ -32,7 +32,7 @@ def decide(
     ending = _ending(topology, state, at, epoch)
     if ending is not None:
         return (ending,)
-    if not (state.ready or state.retrying or state.waiting or state.mapping or state.gate_dues):
+    if state.held or not (state.ready or state.retrying or state.waiting or state.mapping or state.gate_dues):
         return NOTHING
     following: list[Event] = []
     if state.gate_dues:
@@ -117,6 +117,8 @@ def _woken(topology: Topology, state: State, key: Key, at: int, epoch: int, body
 
 def next_due(state: State) -> int | None:
     """When the state changes by itself: the earliest retry or the deadline; ``None`` if never."""
+    if state.held:
+        return state.deadline
     dues = list(state.retrying.values())
     for wait in state.waiting.values():
         dues.extend(due for due in (wait.due, wait.remind_at) if due is not None)
@@ -133,6 +135,9 @@ def park(topology: Topology, state: State, now: int, pools: Container[str]) -> P
     """
     if state.running or state.final:
         return None
+    if state.held:
+        idle = next(iter(state.ready or state.retrying or state.waiting), (topology.entry,))
+        return Park(topology.plan.nodes[idle[0]].pool, state.deadline)
     if state.ready:
         pools_wanted = [topology.plan.nodes[key[0]].pool for key in state.ready]
         return None if any(pool in pools for pool in pools_wanted) else Park(pools_wanted[0], 0)
@@ -172,19 +177,23 @@ def _failure(topology: Topology, state: State) -> dict[str, Any]:
 
 def _undo(topology: Topology, state: State, at: int, epoch: int, failure: dict[str, Any]) -> Event:
     """Begin to compensate if something completed that can be; else end."""
-    done = []
-    if topology.undoes:
-        done = [
-            (run.seq, key)
-            for key, run in state.nodes.items()
-            if run.phase == COMPLETED and key[0] in topology.undoes
-        ]
+    done = to_undo(topology, state)
     if done:
-        undo = [
-            [topology.aliases[topology.undoes[key[0]]], list(key[1])] for _, key in sorted(done, reverse=True)
-        ]
+        undo = [[topology.aliases[topology.undoes[key[0]]], list(key[1])] for key in done]
         return Event(e.COMPENSATION_STARTED, at, epoch=epoch, body={**failure, "undo": undo})
     return _end(state, at, epoch, failure)
+
+
+def to_undo(topology: Topology, state: State) -> list[Key]:
+    """Return what completed here and can be compensated, the latest first."""
+    if not topology.undoes:
+        return []
+    done = (
+        (run.seq, key)
+        for key, run in state.nodes.items()
+        if run.phase == COMPLETED and key[0] in topology.undoes and (run.attempt or state.heir)
+    )
+    return [key for _, key in sorted(done, reverse=True)]
 
 
 def _undone(topology: Topology, state: State, at: int, epoch: int) -> Event:

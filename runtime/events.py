@@ -11,7 +11,8 @@ so that a missing, altered, reordered or cut-off event is found (``verify.py``).
 The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": bytes}`` when it is large)::
 
     ExecutionAccepted    {graph_id, flow, mode, account, input: value, deadline?: ms, ready_at?: ms, webhook?,
-                          config_id?, link?: traceparent, key?, parent?}    always seq 1
+                          config_id?, link?: traceparent, key?, parent?,
+                          origin?: {execution_id, kind, seq}, scope?}       always seq 1
     ExecutionStarted     {worker}                                            the first claim
     ExecutionTakenOver   {worker, from, frames?}                             the old owner died; frames of any node then
     NodeStarted          {isolation}                                         attempt is the event's
@@ -36,6 +37,10 @@ The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": 
     OutcomeDropped       {kind, reason}                                      a result that came too late
     TailLost             {expected, found}                                   the store came back shorter
     CodeDrifted          {package, pinned, running}                          development only
+    NodeReused           {from: seq, output: value, skipped, ms, edited?}    of a fork: an outcome of its origin; of one
+                         | {from, code, message, skipped} | {from, opened}   that failed; of a map that was opened
+    ExecutionHeld        {by?, comment?}                                     nothing new starts until it is resumed
+    ExecutionResumed     {by?, comment?}
     NodeStreaming        {resumes}                                           a pipeline node's handler begins here
     NodeStreamed         {frames}                                            it has ended, its frames are in the log
     GateWaiting          {due: ms}                                           its first arm came; it has till then
@@ -75,6 +80,9 @@ PAUSE_ANSWERED: Final = "PauseAnswered"
 PAUSE_CHANGED: Final = "PauseChanged"
 CANCEL_REQUESTED: Final = "CancelRequested"
 COMPENSATION_STARTED: Final = "CompensationStarted"
+NODE_REUSED: Final = "NodeReused"
+HELD: Final = "ExecutionHeld"
+RESUMED: Final = "ExecutionResumed"
 GATE_WAITING: Final = "GateWaiting"
 GATE_TIMED_OUT: Final = "GateTimedOut"
 
@@ -102,6 +110,9 @@ CODES: Final[dict[str, int]] = {
     PAUSE_CHANGED: 21,
     CANCEL_REQUESTED: 22,
     COMPENSATION_STARTED: 23,
+    NODE_REUSED: 24,
+    HELD: 25,
+    RESUMED: 26,
     GATE_WAITING: 31,
     GATE_TIMED_OUT: 32,
 }

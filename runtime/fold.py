@@ -7,7 +7,7 @@ most once per iteration; a result counts only for the attempt that is running; n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from . import events as e
 from .events import Event
@@ -67,11 +67,15 @@ def admits(topology: Topology, state: State, event: Event) -> bool:
 # --- the run --------------------------------------------------------------------------------------------------------
 
 
+_NO_ORIGIN: Final = {"kind": ""}
+
+
 def _accepted(topology: Topology, draft: State, event: Event) -> None:
     if draft.seq != 1:
         raise IllegalTransition("an execution is accepted once, first of all")
     draft.accepted = True
     draft.deadline = event.body.get("deadline")
+    draft.heir = event.body.get("origin", _NO_ORIGIN)["kind"] == "restart"
     entry = (topology.entry, topology.opening())
     ready_at = event.body.get("ready_at", 0)
     if ready_at > event.at and topology.plan.mode == "unary":
@@ -83,7 +87,7 @@ def _accepted(topology: Topology, draft: State, event: Event) -> None:
 
 def _started(topology: Topology, draft: State, event: Event) -> None:
     draft.started = True
-    draft.status = Status.RUNNING
+    draft.status = Status.PAUSED if draft.held else Status.RUNNING
     _rest(draft)  # one that starts later was claimed because somebody wrote to it
 
 
@@ -93,11 +97,29 @@ def _taken_over(topology: Topology, draft: State, event: Event) -> None:
 
 def _cancel_requested(topology: Topology, draft: State, event: Event) -> None:
     draft.cancelling = str(event.body.get("reason", ""))
+    draft.held = 0
+    draft.status = Status.COMPENSATING
     if draft.undoing is None:
         cancel(draft, lambda node: True)
 
 
+def _held(topology: Topology, draft: State, event: Event) -> None:
+    if draft.held or draft.undoing is not None or draft.cancelling is not None:
+        raise IllegalTransition("it is held already, or compensates")
+    draft.held = draft.seq
+    draft.status = Status.PAUSED
+
+
+def _resumed(topology: Topology, draft: State, event: Event) -> None:
+    if not draft.held:
+        raise IllegalTransition("it is not held")
+    draft.held = 0
+    draft.status = Status.RUNNING if draft.started else Status.QUEUED
+    _rest(draft)
+
+
 def _compensation_started(topology: Topology, draft: State, event: Event) -> None:
+    draft.held = 0
     cancel(draft, lambda node: True)
     draft.undoing = tuple(
         (topology.numbers[alias], tuple(iteration)) for alias, iteration in event.body["undo"]
@@ -142,7 +164,11 @@ def _run(draft: State, key: Key, attempt: int) -> None:
 
 
 def _node_completed(topology: Topology, draft: State, event: Event) -> None:
-    key = _finish_attempt(topology, draft, event)
+    _completes(topology, draft, _finish_attempt(topology, draft, event), event)
+    _rest(draft)
+
+
+def _completes(topology: Topology, draft: State, key: Key, event: Event) -> None:
     draft.nodes = draft.nodes.set(key, Run(COMPLETED, event.attempt, draft.seq))
     if draft.undoing is not None:
         draft.undoing = draft.undoing[1:]
@@ -151,7 +177,24 @@ def _node_completed(topology: Topology, draft: State, event: Event) -> None:
         _item_done(draft, key)
     else:
         completed(topology, draft, key, event.body.get("skipped", ()))
-    _rest(draft)
+
+
+def _node_reused(topology: Topology, draft: State, event: Event) -> None:
+    """An outcome of the run that this one is a fork of: as if the node had started and ended here."""
+    key, body = _key(topology, event), event.body
+    if key in draft.mapping:
+        draft.mapping = draft.mapping.delete(key)
+    elif key in draft.ready and not draft.started:
+        draft.ready = draft.ready.delete(key)
+    else:
+        raise IllegalTransition(f"{event.node} is reused where it could not run")
+    if "opened" in body:
+        _open_map(draft, key, body["opened"], event.attempt)
+    elif "code" in body:
+        failure = (body["code"], str(body["message"])[:500], str(event.node), event.attempt)
+        _failed_for_good(topology, draft, key, failure, event)
+    else:
+        _completes(topology, draft, key, event)
 
 
 def _node_failed(topology: Topology, draft: State, event: Event) -> None:
@@ -258,11 +301,14 @@ def _permitted(draft: State, key: Key, wait: Wait) -> None:
 
 
 def _map_opened(topology: Topology, draft: State, event: Event) -> None:
-    key = _finish_attempt(topology, draft, event)
-    count, bound = event.body["count"], event.body["bound"]
-    draft.nodes = draft.nodes.set(key, Run(MAPPING, event.attempt, draft.seq))
+    _open_map(draft, _finish_attempt(topology, draft, event), event.body, event.attempt)
+
+
+def _open_map(draft: State, key: Key, opened: Any, attempt: int) -> None:
+    count, bound = opened["count"], opened["bound"]
+    draft.nodes = draft.nodes.set(key, Run(MAPPING, attempt, draft.seq))
     begun = min(count, bound)
-    draft.mapping = draft.mapping.set(key, Mapping(count, begun, 0, bound, event.body["tolerant"]))
+    draft.mapping = draft.mapping.set(key, Mapping(count, begun, 0, bound, opened["tolerant"]))
     for index in range(begun):
         make_ready(draft, (key[0], (*key[1], index)))
 
@@ -359,6 +405,9 @@ APPLY: Final = {
     e.PAUSE_CHANGED: _pause_changed,
     e.CANCEL_REQUESTED: _cancel_requested,
     e.COMPENSATION_STARTED: _compensation_started,
+    e.NODE_REUSED: _node_reused,
+    e.HELD: _held,
+    e.RESUMED: _resumed,
     e.COMPLETED: _ended,
     e.FAILED: _ended,
     e.CANCELLED: _ended,
@@ -464,6 +513,8 @@ def _finish_attempt(topology: Topology, draft: State, event: Event, forget: bool
 def _rest(draft: State) -> None:
     """The status of a run in which nothing runs: what it waits for, if the wait is worth showing."""
     if draft.running or draft.ready or draft.undoing is not None or not (draft.retrying or draft.waiting):
+        return
+    if draft.held:
         return
     if draft.pauses:
         draft.status = Status.PAUSED

@@ -129,4 +129,5 @@ def _start(execution: Execution, event: Event, seq: int) -> dict[str, Any]:
         "account": execution.head.account,
         "retention_days": execution.head.retention_days,
         "config_id": execution.accepted.get("config_id"),
+        "scope": execution.accepted.get("scope", execution.id),
     }

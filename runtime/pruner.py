@@ -14,6 +14,7 @@ import structlog
 
 from . import telemetry
 from .clock import Clock
+from .family import forget_forks
 from .store.base import Head, Store, StoreError
 
 LOOK_SECONDS: Final = 60.0
@@ -66,7 +67,10 @@ class Pruner:
             self.deleted += removed
             telemetry.PRUNED.inc(removed)
             if removed == 0 or len(heads) < BITE:
-                return gone
+                break
+        if gone:
+            await forget_forks(self._store)
+        return gone
 
     async def _loop(self) -> None:
         while True:

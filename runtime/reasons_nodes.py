@@ -85,6 +85,19 @@ def timers(view: View) -> Iterator[Reason]:
         yield Reason("sleeping", text, "Nothing to do: it wakes then.", TIMER, alias, key[1], wait.due)
 
 
+def on_hold(view: View) -> Iterator[Reason]:
+    """Someone holds the whole run."""
+    state = view.state
+    event = view.events.get(state.held) if state is not None else None
+    if event is None:
+        return
+    by, comment = event.body.get("by") or "someone", event.body.get("comment")
+    text = f"{by} holds the run{f': {comment}' if comment else ''}. Nothing new starts."
+    after = f"axiom executions resume {view.head.execution_id}"
+    details = {"by": by, "comment": comment, "since": event.at}
+    yield Reason("held", text, after, PERSON, None, (), None, by, details)
+
+
 def children(view: View) -> Iterator[Reason]:
     """Subflows."""
     for key, wait in _waits(view, "child"):

@@ -9,7 +9,7 @@ from immutables import Map
 
 from .state import Arms, Mapping, Run, State, Wait, Woken
 
-SNAPSHOT_FORMAT: Final = 3
+SNAPSHOT_FORMAT: Final = 4
 _MAPS: Final = (
     "nodes",
     "ready",

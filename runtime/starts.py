@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from axiom.compiler.artifact import Plan
@@ -30,6 +30,8 @@ class Start(NamedTuple):
     request_hash: str = ""
     retention_days: float = RETENTION_DAYS
     """Where the flow says nothing."""
+    scope: str | None = None
+    """What the run's effects are counted in, where it isn't the run itself."""
     parent: Mapping[str, Any] | None = None
     """Of a child: ``{"execution_id", "node", "iteration", "attempt", "waits"}``."""
     start_at: int | None = None
@@ -57,11 +59,20 @@ def creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]
         "link": start.link,
         "key": start.key,
         "parent": start.parent,
+        "scope": start.scope,
     }
     if start.key is not None:
         body["request_hash"] = start.request_hash
     body.update({name: told for name, told in given.items() if told is not None})
-    data = e.encode(Event(e.ACCEPTED, now, body=body))
+    return born(now, start, execution_id, body)
+
+
+def born(
+    now: int, start: Start, execution_id: str, body: Mapping[str, Any], following: Sequence[Event] = ()
+) -> Append:
+    """Return the append that creates an execution whose first event has ``body``; others may follow it at once."""
+    data = tuple(e.encode(event) for event in (Event(e.ACCEPTED, now, body=body), *following))
+    plan = start.plan
     create = Create(
         start.account,
         plan.name,
@@ -74,4 +85,5 @@ def creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]
         start.key,
         start.request_hash,
     )
-    return Append(execution_id, (data,), (e.crc(execution_id, data),), now, 0, create=create)
+    crcs = tuple(e.crc(execution_id, encoded) for encoded in data)
+    return Append(execution_id, data, crcs, now, 0, create=create)

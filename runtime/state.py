@@ -139,6 +139,8 @@ class State:
         "first",
         "gate_dues",
         "gates",
+        "heir",
+        "held",
         "joined",
         "looped",
         "mapping",
@@ -167,6 +169,10 @@ class State:
         self.started = False
         self.deadline: int | None = None
         """When the whole run times out."""
+        self.heir = False
+        """A restart: what it took over is its own, also to compensate."""
+        self.held = 0
+        """The seq of the event that holds the run, while it does: nothing new starts until someone resumes it."""
         self.nodes: Map[Key, Run] = _NONE
         self.ready: Map[Key, int] = _NONE
         """Value: the seq at which it became ready."""
@@ -238,6 +244,8 @@ class State:
         other.first = self.first
         other.gate_dues = self.gate_dues
         other.gates = self.gates
+        other.heir = self.heir
+        other.held = self.held
         other.joined = self.joined
         other.looped = self.looped
         other.mapping = self.mapping

@@ -97,7 +97,7 @@ def _check_order(execution_id: str, events: Sequence[Event], topology: Topology)
         source = events[seq - 1] if 0 < seq < len(events) else None
         if (
             source is None
-            or source.kind != e.NODE_COMPLETED
+            or source.kind not in (e.NODE_COMPLETED, e.NODE_REUSED)
             or source.node != topology.aliases[topology.terminal]
         ):
             yield Violation(

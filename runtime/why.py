@@ -29,6 +29,7 @@ BRANCHES: Final[tuple[Branch, ...]] = (
     of_head.queued,
     of_head.delayed,
     of_nodes.compensating,
+    of_nodes.on_hold,
     of_nodes.running,
     of_nodes.pauses,
     of_nodes.events,
@@ -85,6 +86,7 @@ async def _events(store: Store, head: Head, state: State | None) -> dict[int, Ev
     """The events that say more than the state: how it ended, since when nodes run, what failed, what was asked."""
     wanted = {head.seq} if head.status in FINAL else set()
     if state is not None:
+        wanted |= {state.held} - {0}
         for group in (state.running, state.retrying, state.waiting):
             wanted.update(state.nodes[key].seq for key in islice(group, SHOWN))
     found = {}

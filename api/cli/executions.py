@@ -11,6 +11,7 @@ from axiom.runtime.store.base import Status
 
 from ..settings import Settings
 from . import exits, output
+from .lives import COMMANDS
 from .target import Target, reach, target_options
 
 BASE: Final = "/invocations/v1/executions"
@@ -171,8 +172,9 @@ def cancel(settings: Settings, execution_id: str) -> None:
     Example:
       axiom executions cancel 0af7651916cd43dd8448eb211c80319c
     """
-    asyncio.run(_call(settings, "DELETE", f"/invocations/v1/flows/{execution_id}"))
-    output.note(f"{execution_id} is cancelled")
+    found = asyncio.run(_call(settings, "DELETE", f"/invocations/v1/flows/{execution_id}"))
+    undoing = found["status"] == Status.COMPENSATING
+    output.note(f"{execution_id} is {'undoing what it did' if undoing else 'cancelled'}")
 
 
 @executions.command()
@@ -206,6 +208,9 @@ def why(settings: Settings, execution_id: str, json_: bool) -> None:
     else:
         tell_why(found)
 
+
+for command in COMMANDS:
+    executions.add_command(command)
 
 EVENT_COLUMNS: Final = ("SEQ", "AT", "EVENT", "NODE", "ATTEMPT", "DETAILS")
 

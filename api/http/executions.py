@@ -32,6 +32,7 @@ READ_MOST: Final = 20_000
 """Events that one page looks at; a short page says where it stopped."""
 PAGE_BYTES: Final = 8 << 20
 """Values that one page of checkpoints or frames holds, at least one."""
+CHECKPOINTS: Final = (e.NODE_COMPLETED, e.NODE_REUSED)
 ANY_SEQ: Final = number(0, 10**12)
 
 
@@ -69,7 +70,7 @@ async def journal(request: Request, service: Service, caller: Principal) -> Resp
     head = await service.head(request, caller)
     node = request.query_params.get("node") or None
     after, limit = parameter(request, "after", ANY_SEQ, 0), limit_of(request, PAGE_MOST)
-    found, next_after = await _events(service, head, after, limit, node, None)
+    found, next_after = await _events(service, head, after, limit, node, ())
     return Json({"events": [event_json(event) for event in found], "next_after": next_after})
 
 
@@ -80,7 +81,8 @@ async def checkpoints(request: Request, service: Service, caller: Principal) -> 
     head = await service.head(request, caller)
     node = request.query_params.get("node") or None
     after, limit = parameter(request, "after", ANY_SEQ, 0), limit_of(request, PAGE_MOST)
-    found, next_after = await _events(service, head, after, limit, node, e.NODE_COMPLETED)
+    found, next_after = await _events(service, head, after, limit, node, CHECKPOINTS)
+    found = [event for event in found if "output" in event.body]
     rows: list[dict[str, Any]] = []
     size = 0
     for event in found:
@@ -100,22 +102,23 @@ async def _checkpoint(service: Service, head: Head, event: Event) -> dict[str, A
         "iteration": list(event.iteration),
         "attempt": event.attempt,
         "duration_ms": event.body.get("ms"),
+        "reused": event.kind == e.NODE_REUSED,
         "output": await value_of(service.store, head.execution_id, event.body["output"]),
     }
 
 
 async def _events(
-    service: Service, head: Head, after: int, limit: int, node: str | None, kind: str | None
+    service: Service, head: Head, after: int, limit: int, node: str | None, kinds: tuple[str, ...]
 ) -> tuple[list[Event], int | None]:
     """Return at most ``limit`` events that are wanted, and where to go on (``None`` at the end)."""
     found: list[Event] = []
     looked = 0
-    bite = limit if node is None and kind is None else READ_BITE
+    bite = limit if node is None and not kinds else READ_BITE
     while len(found) < limit and looked < READ_MOST:
         events_read = await service.store.read(head.execution_id, after, bite)
         for event in events_read:
             after = event.seq
-            if (node is None or event.node == node) and (kind is None or event.kind == kind):
+            if (node is None or event.node == node) and (not kinds or event.kind in kinds):
                 found.append(event)
                 if len(found) == limit:
                     break

@@ -106,8 +106,8 @@ async def cancel(request: Request, service: Service, caller: Principal) -> Respo
     """``DELETE /invocations/v1/flows/{execution_id}``"""
     execution_id = request.path_params["execution_id"]
     reason = f"cancelled by {caller.name or caller.key_id}"
-    await doors.cancel(service.store, service.clock, caller.account, execution_id, reason)
-    return Json({"execution_id": execution_id, "status": "CANCELLED"}, 202)
+    status = await doors.cancel(service.store, service.clock, caller.account, execution_id, reason)
+    return Json({"execution_id": execution_id, "status": status}, 202)
 
 
 def _frames(
