@@ -71,8 +71,8 @@ class Handle(Generic[O]):
         store = self._engine.store
         return (await doors.head_of(store, ACCOUNT, self.execution_id)).status
 
-    async def cancel(self, reason: str = "") -> bool:
-        """End it as CANCELLED; false if it was so already."""
+    async def cancel(self, reason: str = "") -> str:
+        """End it, and return its status: CANCELLED, or COMPENSATING while it undoes what it did."""
         return await doors.cancel(self._engine.store, self._engine.clock, ACCOUNT, self.execution_id, reason)
 
     async def signal(self, name: str, payload: Any = None, *, key: str | None = None, id: str = "") -> None:

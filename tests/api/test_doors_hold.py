@@ -44,9 +44,9 @@ def test_what_runs_finishes_and_nothing_new_starts() -> None:
         assert (head.status, head.ready_at) == ("PAUSED", None)
         assert "NodeCompleted a 1" in await rig.kinds(run)
         assert starts(await rig.kinds(run)) == ["a 1"]
-        told = await why(rig.store, head, None, [])
-        assert told.mover == "nobody"
-        assert "ada holds it: a look at the books" in told.text
+        told = await why(rig.store, head, rig.prepared[head.graph_id].plan, [])
+        assert (told.mover, told.reasons[0].code) == ("person", "held")
+        assert "ada holds the run: a look at the books" in told.text
         with pytest.raises(NotHoldable):
             await held(rig, run)
         await resumed(rig, run)

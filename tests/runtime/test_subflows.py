@@ -101,8 +101,8 @@ def test_a_parent_waits_parked_and_costs_no_worker_anything() -> None:
         head = await rig.until(run, lambda head: head.status == "WAITING" and head.session is None)
         assert head.ready_at is None
         (name,) = await children_of(rig, run)
-        told = await why(rig.store, head, None, [])
-        assert (told.mover, told.details["children"]) == ("child", [name])
+        told = await why(rig.store, head, rig.prepared[parent].plan, [])
+        assert (told.reasons[0].code, told.details["child"]) == ("child", name)
         kin = await family(rig.store, head, rig.prepared[parent].plan)
         assert kin["parent"] is None
         (told_child,) = kin["children"]
