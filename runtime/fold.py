@@ -7,24 +7,22 @@ most once per iteration; a result counts only for the attempt that is running; n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from . import events as e
 from .events import Event
 from .limits import SHORT_WAIT_MS
+from .mapping import close_map, item_done, open_map
 from .settling import cancel, completed, fail, make_ready, settle, time_out
 from .state import (
-    CANCELLED,
     COMPLETED,
     FAILED,
-    MAPPING,
     READY,
     RETRYING,
     RUNNING,
     WAITING,
     IllegalTransition,
     Key,
-    Mapping,
     Run,
     State,
     Wait,
@@ -174,7 +172,7 @@ def _completes(topology: Topology, draft: State, key: Key, event: Event) -> None
         draft.undoing = draft.undoing[1:]
         _undo_next(draft)
     elif key[0] in topology.mapped and len(key[1]) > topology.depths[key[0]]:
-        _item_done(draft, key)
+        item_done(draft, key)
     else:
         completed(topology, draft, key, event.body.get("skipped", ()))
 
@@ -189,7 +187,7 @@ def _node_reused(topology: Topology, draft: State, event: Event) -> None:
     else:
         raise IllegalTransition(f"{event.node} is reused where it could not run")
     if "opened" in body:
-        _open_map(draft, key, body["opened"], event.attempt)
+        open_map(draft, key, body["opened"], event.attempt)
     elif "code" in body:
         failure = (body["code"], str(body["message"])[:500], str(event.node), event.attempt)
         _failed_for_good(topology, draft, key, failure, event)
@@ -234,9 +232,9 @@ def _failed_for_good(
         draft.failures = draft.failures.set(key, failure)
         parent = (key[0], key[1][:-1])
         if draft.mapping[parent].tolerant:
-            _item_done(draft, key)
+            item_done(draft, key)
             return
-        _close_map(draft, parent)
+        close_map(draft, parent)
         key = parent
     settle(topology, draft, fail(topology, draft, key, failure, event.body.get("skipped", ()), event.attempt))
 
@@ -301,39 +299,7 @@ def _permitted(draft: State, key: Key, wait: Wait) -> None:
 
 
 def _map_opened(topology: Topology, draft: State, event: Event) -> None:
-    _open_map(draft, _finish_attempt(topology, draft, event), event.body, event.attempt)
-
-
-def _open_map(draft: State, key: Key, opened: Any, attempt: int) -> None:
-    count, bound = opened["count"], opened["bound"]
-    draft.nodes = draft.nodes.set(key, Run(MAPPING, attempt, draft.seq))
-    begun = min(count, bound)
-    draft.mapping = draft.mapping.set(key, Mapping(count, begun, 0, bound, opened["tolerant"]))
-    for index in range(begun):
-        make_ready(draft, (key[0], (*key[1], index)))
-
-
-def _item_done(draft: State, key: Key) -> None:
-    parent = (key[0], key[1][:-1])
-    mapping = draft.mapping[parent]
-    begun = mapping.begun
-    if begun < mapping.total:
-        make_ready(draft, (key[0], (*parent[1], begun)))
-        begun += 1
-    draft.mapping = draft.mapping.set(parent, mapping._replace(begun=begun, done=mapping.done + 1))
-
-
-def _close_map(draft: State, parent: Key) -> None:
-    """Stop the items that are alive."""
-    mapping = draft.mapping[parent]
-    draft.mapping = draft.mapping.delete(parent)
-    for index in range(mapping.begun):
-        key = (parent[0], (*parent[1], index))
-        for phase in ("ready", "running", "retrying", "waiting"):
-            group = getattr(draft, phase)
-            if key in group:
-                setattr(draft, phase, group.delete(key))
-                draft.nodes = draft.nodes.set(key, Run(CANCELLED, draft.nodes[key].attempt, draft.seq))
+    open_map(draft, _finish_attempt(topology, draft, event), event.body, event.attempt)
 
 
 # --- gates ----------------------------------------------------------------------------------------------------------
