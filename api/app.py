@@ -20,7 +20,20 @@ from axiom.runtime.store.base import Store
 from .doors import DoorError
 from .errors import EXPECTED, answer
 from .guards import Guard
-from .http import branches, bulk, console, executions, forks, hold, invoke, pages, pauses, probes, registry, web
+from .http import (
+    branches,
+    bulk,
+    console,
+    executions,
+    forks,
+    hold,
+    invoke,
+    pages,
+    pauses,
+    probes,
+    registry,
+    web,
+)
 from .service import Service
 from .settings import Settings
 
