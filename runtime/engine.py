@@ -275,6 +275,8 @@ class Execution:
                 if state.final:
                     continue
                 event, encoded = self._late(event, max(now, state.at)), None
+            if event.at < state.at:  # others wrote meanwhile: what is put behind theirs is not older
+                event, encoded = event._replace(at=state.at), None
             extend(topology, state, (event,))
             events.append(event)
             data.append(encoded)

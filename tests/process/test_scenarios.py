@@ -17,6 +17,7 @@ import pytest
 from graphs import graph
 from redis_server import RedisServer, running
 from rigs import Rig
+from test_waits import with_node
 
 from axiom.api import doors
 from axiom.compiler.artifact import Join, Retry
@@ -382,6 +383,52 @@ def test_a_cancel_keeps_the_results_of_branches_that_had_finished(play: Play) ->
         assert (await rig.head(run)).status == "CANCELLED"
 
     play(scenario)
+
+
+def test_a_cancelled_runs_timer_never_acts_on_a_later_run() -> None:
+    """Scenario 14: the timer goes with the run, in the step that cancels it; the same flow's next run has its own."""
+
+    async def scenario(rig: Rig) -> None:
+        plan = with_node(graph("a s", "a>s"), "s", kind="sleep", config={"duration_ms": 600_000})
+        plan_id = rig.add(plan, {"a": passes, "s": passes})
+        await rig.worker()
+        gone = await rig.start(plan_id)
+        await rig.until(gone, lambda head: head.status == "WAITING" and head.session is None)
+        await asyncio.sleep(300)
+        await doors.cancel(rig.store, rig.clock, "default", gone, "tests")
+        before = await rig.head(gone)
+        assert before.ready_at is None
+        later = await rig.start(plan_id)
+        began = rig.clock.monotonic()
+        await rig.ended(later, 3_000)
+        assert rig.clock.monotonic() - began >= 600
+        assert await rig.head(gone) == before
+        assert (await rig.kinds(later)).count("NodeWoken s 1") == 1
+
+    virtually(scenario)
+
+
+def test_nothing_of_a_waiting_run_has_a_date_of_expiry(server: RedisServer) -> None:
+    """Crash window 18: a stream store that collects what is empty or old takes a waiting run's journal along."""
+    server.command("FLUSHALL")
+
+    async def run() -> None:
+        store = open_store(server.url)
+        await store.open()
+        rig = Rig(store, SystemClock())
+        try:
+            plan = with_node(graph("a s", "a>s"), "s", kind="sleep", config={"duration_ms": 3_600_000})
+            await rig.worker()
+            waiting = await rig.start(rig.add(plan, {"a": passes, "s": passes}))
+            await rig.until(waiting, lambda head: head.session is None and head.status == "WAITING")
+        finally:
+            await rig.stop()
+            await store.close()
+        keys = server.command("KEYS", f"*{waiting}*").split(b"\r\n")[2::2]
+        assert len(keys) >= 2, "its head and its journal"
+        assert {server.command("TTL", key.decode()) for key in keys} == {b":-1\r\n"}
+
+    asyncio.run(run())
 
 
 def test_an_append_log_of_redis_cut_anywhere_in_its_last_record_loses_that_record_only() -> None:

@@ -36,6 +36,7 @@ class Hands:
         return SimpleNamespace(
             execution_id=execution.id,
             node=attempt.step.node.alias,
+            iteration=attempt.key[1],
             attempt=attempt.number,
             fencing_token=execution.epoch,
             resume_after=resume_after,
@@ -153,7 +154,8 @@ class Rig:
         async def topology_of(graph_id: str) -> Topology | None:
             return self.prepared[graph_id].topology
 
-        assert [violation async for violation in verify(self.store, topology_of)] == []
+        found = [violation async for violation in verify(self.store, topology_of)]
+        assert not found, found
 
     async def stop(self) -> None:
         for worker in self.workers:

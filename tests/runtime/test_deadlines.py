@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from graphs import graph
 from rigs import Rig
-from test_waits import echo, expression, rigged, with_node
+from test_waits import echo, expression, paid_plan, rigged, signal, with_node
 
 from axiom.compiler.artifact import Join, Plan, Retry
 from axiom.runtime import events as e
@@ -116,5 +116,37 @@ def test_a_run_whose_deadline_passes_while_no_worker_lives_ends_when_one_comes()
         await rig.worker()
         await rig.ended(execution_id, 100)
         assert (await rig.history(execution_id))[-1].body["code"] == "run_timeout"
+
+    rigged(scenario)
+
+
+def test_what_is_written_behind_an_event_is_not_older_than_it():
+    """The event's sender may have the faster clock, and its event may come before the run's first worker."""
+
+    async def scenario(rig: Rig) -> None:
+        begun, hold = asyncio.Event(), asyncio.Event()
+
+        async def slow(ctx: Any, value: Any) -> Any:
+            begun.set()
+            await hold.wait()
+            return value
+
+        await rig.workers.pop().stop()
+        execution_id = await rig.start(
+            rig.add(paid_plan(), {"a": slow, "w": echo, "b": echo}), {"order": "o1"}
+        )
+        ahead = rig.store.now
+        rig.store.now = lambda: ahead() + 5_000  # type: ignore[method-assign]
+        await signal(rig, execution_id, "paid", {}, key="another", id="x")
+        rig.store.now = ahead  # type: ignore[method-assign]
+        await rig.worker()
+        await begun.wait()
+        rig.store.now = lambda: ahead() + 9_000  # type: ignore[method-assign]
+        await signal(rig, execution_id, "paid", {"amount": 2}, key="o1", id="y")
+        rig.store.now = ahead  # type: ignore[method-assign]
+        hold.set()
+        await rig.ended(execution_id)
+        times = [event.at for event in await rig.history(execution_id)]
+        assert times == sorted(times)
 
     rigged(scenario)

@@ -17,10 +17,12 @@ from rigs import Rig, prepare
 from axiom.compiler.artifact import Edge, Join, Node, Plan, Retry
 from axiom.runtime.clock import VirtualClock
 from axiom.runtime.failures import NodeFailure
-from axiom.runtime.store.base import Beat, Beater, Store, Unavailable, Unclear
+from axiom.runtime.store.base import FINAL, Beat, Beater, Store, Unavailable, Unclear
 from axiom.runtime.worker import Worker
 
-WRITES = frozenset({"append", "append_frames", "claim", "put_blob", "end_session"})
+WRITES = frozenset(
+    {"append", "append_frames", "claim", "put_blob", "end_session", "claim_outbox", "settle_outbox"}
+)
 READS = frozenset({"read", "snapshot", "heads", "blob", "owned", "frames", "frame_counts"})
 
 
@@ -91,7 +93,7 @@ class World(Rig):
         self.chance = random.Random(seed)
         self.trouble = trouble
         self.sides: dict[str, Faulty] = {}
-        self.ran: dict[tuple[str, str], int] = {}
+        self.ran: dict[tuple[str, str, tuple[int, ...]], int] = {}
         self.deaths = 0
 
     async def hire(self) -> Worker:
@@ -119,12 +121,21 @@ class World(Rig):
         self.deaths += 1
         self.sides[worker.session].dead = True
         self.workers.remove(worker)
-        tasks = [*worker._tasks, *worker._reading, worker._lease._task]
+        tasks = [*worker._tasks, *worker._reading, worker._lease._task, worker._carrier._task]
         tasks += [execution.task for execution in worker.executions.values()]
         tasks += [a.task for x in worker.executions.values() for a in x._attempts.values()]
         for task in tasks:
             if task is not None:
                 task.cancel()
+
+    async def quiet(self) -> None:
+        """Wait until all that executions order of one another is done, and every execution has ended."""
+        for _ in range(3_000):
+            heads = await self.store.scan()
+            if not await self.store.outbox() and all(head.status in FINAL for head in heads):
+                return
+            await self.clock.sleep(1)
+        raise AssertionError("orders are never carried, or children never end")
 
     async def mischief(self, until: float) -> None:
         """Kill, freeze and replace workers until that time."""
@@ -176,11 +187,12 @@ def random_plan(chance: random.Random) -> Plan:
     return Plan("sim/flow", "1", "unary", "Any", "Any", {"Any": True}, nodes, edges, 0, count - 1)
 
 
-def handlers_of(world: World, plan: Plan, seed: int) -> dict[str, Any]:
+def mesh_handlers(world: World, plan: Plan, seed: int) -> dict[str, Any]:
     """Handlers whose results depend on their input alone; some fail on their first attempts, some always."""
 
     async def handler(ctx: Any, value: Any) -> Any:
-        world.ran[ctx.execution_id, ctx.node] = world.ran.get((ctx.execution_id, ctx.node), 0) + 1
+        key = (ctx.execution_id, ctx.node, ctx.iteration)
+        world.ran[key] = world.ran.get(key, 0) + 1
         dice = random.Random(f"{seed}/{ctx.node}")
         await asyncio.sleep(dice.choice((0, 0.01, 0.5, 3)) * random.Random(ctx.fencing_token).random() * 2)
         if dice.random() < 0.25 and ctx.attempt <= dice.choice((1, 1, 9)):
@@ -190,4 +202,4 @@ def handlers_of(world: World, plan: Plan, seed: int) -> dict[str, Any]:
     return {node.alias: handler for node in plan.nodes}
 
 
-__all__ = ["World", "handlers_of", "prepare", "random_plan"]
+__all__ = ["World", "mesh_handlers", "prepare", "random_plan"]
