@@ -55,6 +55,31 @@ export interface Checkpoint {
   output: Json;
 }
 
+export interface Branches {
+  branches: { arm: string; gate: string; iteration: number[]; state: string; since: string | null; node: string | null }[];
+  gates: { gate: string; iteration: number[]; kind: string; failure_policy: string; state: string; since: string | null; due: string | null; needs: string }[];
+}
+
+export interface Pause {
+  execution_id?: string;
+  flow?: string;
+  graph_id?: string;
+  pause_id: string;
+  node: string;
+  iteration: number[];
+  status: "open" | "answered" | "escalating" | "expired" | "cancelled";
+  message: Json;
+  schema: Schema;
+  opened_at: string;
+  deadline: string | null;
+  policy: { timeout_policy: string | null; resume_with: Json; escalate_to: string[]; remind_every_ms: number | null };
+  quorum: number;
+  level: number;
+  assignees: string[];
+  comments: { at: string; by: string | null; text: string }[];
+  answers: { at: string; by: string | null; comment: string | null; input: Json }[];
+}
+
 export interface Why {
   status: Status;
   summary: string;

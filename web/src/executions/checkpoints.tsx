@@ -23,14 +23,14 @@ export function Checkpoints({ run, completed, node, setNode, upTo, events }: { r
     <div className="pad">
       <div className="row">
         <label className="row soft">Node
-          <select value={node ?? ""} onChange={(event) => { setNode(event.target.value || null); setPicked(null); setOther(null); }}>
+          <select aria-label="Node" value={node ?? ""} onChange={(event) => { setNode(event.target.value || null); setPicked(null); setOther(null); }}>
             <option value="">all</option>
             {names.map((one) => <option key={one}>{one}</option>)}
           </select>
         </label>
-        <label className="row soft">Checkpoint <select value={current?.seq ?? ""} onChange={(event) => setPicked(Number(event.target.value))}>{options}</select></label>
+        <label className="row soft">Checkpoint <select aria-label="Checkpoint" value={current?.seq ?? ""} onChange={(event) => setPicked(Number(event.target.value))}>{options}</select></label>
         <label className="row soft">Compare with
-          <select value={other ?? ""} onChange={(event) => setOther(event.target.value ? Number(event.target.value) : null)}>
+          <select aria-label="Compare with" value={other ?? ""} onChange={(event) => setOther(event.target.value ? Number(event.target.value) : null)}>
             <option value="">nothing</option>
             {options}
           </select>

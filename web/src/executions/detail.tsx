@@ -11,6 +11,7 @@ import { duration, isFinal } from "../state/words";
 import { Boundary } from "../ui/boundary";
 import { useNow } from "../ui/clock";
 import { Copy, Dialog, Loading, Moment, Note, Problem, StatusChip, Tabs } from "../ui/parts";
+import { Branches } from "./branches";
 import { Checkpoints } from "./checkpoints";
 import { Events } from "./events";
 import { useJournal } from "./journal";
@@ -55,6 +56,7 @@ function Run({ run }: { run: Execution }) {
     { id: "timeline", label: "Timeline" },
     { id: "events", label: "Events", count },
     { id: "checkpoints", label: "Checkpoints", count: completed },
+    { id: "branches", label: "Branches" },
     { id: "output", label: run.mode === "pipeline" ? "Frames" : "Output" },
   ];
   const chosen = tabs.some((one) => one.id === tab) ? tab : "timeline";
@@ -62,6 +64,7 @@ function Run({ run }: { run: Execution }) {
     if (!replay || !loaded) return error ? <div className="pad"><Problem error={error} /></div> : <Loading what="the journal" />;
     if (chosen === "events") return <Events events={events} count={count} shown={shown} choose={setAt} node={node} setNode={setNode} />;
     if (chosen === "checkpoints") return <Checkpoints run={run} completed={completed} node={node} setNode={setNode} upTo={events[shown - 1]?.seq ?? 0} events={events} />;
+    if (chosen === "branches") return <Branches run={run} setNode={setNode} />;
     if (chosen === "output") return <Output run={run} />;
     return <Timeline events={events} count={count} shown={shown} choose={setAt} node={node} />;
   };
@@ -83,7 +86,7 @@ function Run({ run }: { run: Execution }) {
         </section>
         <section className="card pane" aria-label="Details">
           <Tabs tabs={tabs} chosen={chosen} choose={setTab} label="Details" />
-          <div className="panel" role="tabpanel" id="panel" aria-labelledby={`tab-${chosen}`}>
+          <div className="panel" role="tabpanel" id="panel" aria-labelledby={`tab-${chosen}`} tabIndex={0}>
             <Boundary what="This tab" key={chosen}>{pane()}</Boundary>
           </div>
         </section>

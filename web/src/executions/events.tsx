@@ -37,7 +37,7 @@ export function Events({ events, count, shown, choose, node, setNode }: { events
     <div className="table" onKeyDown={keys}>
       <div className="row pad">
         <label className="row soft">Node
-          <select value={node ?? ""} onChange={(event) => setNode(event.target.value || null)}>
+          <select aria-label="Node" value={node ?? ""} onChange={(event) => setNode(event.target.value || null)}>
             <option value="">all</option>
             {names.map((name) => <option key={name}>{name}</option>)}
           </select>

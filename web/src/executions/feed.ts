@@ -39,7 +39,7 @@ export function useFeed(filters: Filters) {
       setError(null);
       setList((old) => merge(old, page, !now.current.atTop));
       const { window } = now.current;
-      const ids = restless(now.current.list, window.from, window.to, TOP, SINGLES);
+      const ids = restless(now.current.list, window.from, window.to, page, SINGLES);
       const rows = await Promise.all(ids.map((id) => call<Execution>(`/invocations/v1/executions/${id}`, { signal }).catch(() => null)));
       if (!signal.aborted) setList((old) => update(old, rows.filter((row) => row !== null)));
     } catch (failed) {

@@ -37,7 +37,7 @@ function FilterBar({ filters, set }: { filters: Filters; set: (change: Partial<F
     <search className="filters" aria-label="Filters">
       <Words value={filters.q} change={(q) => set({ q })} />
       <label>Flow
-        <select value={filters.flow} onChange={(event) => set({ flow: event.target.value })}>
+        <select aria-label="Flow" value={filters.flow} onChange={(event) => set({ flow: event.target.value })}>
           <option value="">all</option>
           {names.map((name) => <option key={name}>{name}</option>)}
         </select>

@@ -59,8 +59,8 @@ function Flow({ alias, artifact }: { alias: Alias; artifact: Artifact }) {
         </section>
         <section className="card pane" aria-label="Details">
           <Tabs tabs={TABS} chosen={tab} choose={setTab} label="Details" />
-          <div className="panel" role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`}>
-            {tab === "yaml" && (artifact.source ? <pre className="yaml" tabIndex={0} aria-label="The flow in YAML">{artifact.source}</pre> : <div className="note"><p>This one was not compiled from YAML.</p></div>)}
+          <div className="panel" role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`} tabIndex={0}>
+            {tab === "yaml" && (artifact.source ? <pre className="yaml">{artifact.source}</pre> : <div className="note"><p>This one was not compiled from YAML.</p></div>)}
             {tab === "messages" && <div className="pad"><h2>Input</h2><pre>{pretty(artifact.input)}</pre><h2>Output</h2><pre>{pretty(artifact.output)}</pre></div>}
             {tab === "versions" && <Versions alias={alias} shown={artifact.graph_id} open={(graph) => go(graph === alias.graph_id ? place : `${place}?graph_id=${graph}`)} />}
           </div>

@@ -2,7 +2,7 @@
 // runs and compares with what Python made of them. It is lenient where Python is strict: an event that can't happen
 // changes nothing, since a page should rather draw a damaged journal than none.
 import type { JournalEvent, Json, Status } from "../api/types";
-import { cancel, completed, fail, makeReady, settle } from "./settling";
+import { cancel, completed, fail, makeReady, settle, timeOut } from "./settling";
 import { keyOf, iterationOf, nodeOf, State, type Key, type Phase } from "./state";
 import type { Topology } from "./topology";
 
@@ -168,6 +168,13 @@ const mapOpened: Apply = (draft, event) => {
   for (let index = 0; index < begun; index++) makeReady(state, keyOf(nodeOf(key), [...iterationOf(key), index]));
 };
 
+const gateTimedOut: Apply = (draft, event) => {
+  const key = keyOfEvent(draft, event);
+  if (key === null || !draft.state.gates.has(key)) return;
+  timeOut(draft, key);
+  rest(draft.state);
+};
+
 const pauseChanged: Apply = ({ state }, event) => {
   const key = state.pauses.get(String(event.body.pause_id));
   const wait = key === undefined ? undefined : state.live.waiting.get(key);
@@ -192,6 +199,8 @@ const APPLY: Record<string, Apply> = {
   NodeWaiting: nodeWaiting,
   NodeWoken: nodeWoken,
   MapOpened: mapOpened,
+  GateWaiting: ({ state }) => rest(state),
+  GateTimedOut: gateTimedOut,
   PauseChanged: pauseChanged,
   CancelRequested: ({ state }) => void (state.undoing || cancel(state, () => true)),
   CompensationStarted: ({ topology, state }, event) => {
@@ -210,7 +219,7 @@ function rest(state: State): void {
   const { running, ready, retrying, waiting } = state.live;
   if (running.size || ready.size || state.undoing || !(retrying.size || waiting.size)) return;
   if (state.pauses.size) state.status = "PAUSED";
-  else if (state.gates) state.status = "WAITING_ON_GATE";
+  else if (state.gates.size) state.status = "WAITING_ON_GATE";
   else {
     const dues = [...retrying.values(), ...[...waiting.values()].flatMap((wait) => (wait.due === null ? [] : [wait.due]))];
     state.status = dues.length && Math.min(...dues) - state.at < SHORT_WAIT_MS ? "RUNNING" : "WAITING";

@@ -61,11 +61,12 @@ export function release(list: Rows): Rows {
   return list.aside.length ? { ...list, rows: [...list.aside, ...list.rows].sort(before), aside: [] } : list;
 }
 
-/** Rows on the screen that may still change and that a look at the top doesn't reach. */
-export function restless(list: Rows, from: number, to: number, reached: number, most: number): string[] {
+/** Rows on the screen that may still change and that `page`, the look at the top, doesn't tell of. */
+export function restless(list: Rows, from: number, to: number, page: Page, most: number): string[] {
+  const told = new Set(page.executions.map((row) => row.execution_id));
   return list.rows
-    .slice(Math.max(from, reached), to)
-    .filter((row) => !isFinal(row.status))
+    .slice(from, to)
+    .filter((row) => !isFinal(row.status) && !told.has(row.execution_id))
     .slice(0, most)
     .map((row) => row.execution_id);
 }

@@ -64,6 +64,17 @@ export function cancel(state: State, which: (node: number) => boolean): void {
     }
   }
   for (const [pause, key] of [...state.pauses]) if (which(nodeOf(key))) state.pauses.delete(pause);
+  for (const key of [...state.gates]) if (which(nodeOf(key))) state.gates.delete(key);
+}
+
+/** A gate's time is up: only an OR that tolerates failures goes with what has arrived; else it fails. */
+export function timeOut({ topology, state }: Draft, key: Key): void {
+  state.gates.delete(key);
+  const join = topology.joins[nodeOf(key)]!;
+  if (join.kind === "OR" && !join.failFast) return makeReady(state, key);
+  const captives = topology.captives(nodeOf(key));
+  cancel(state, (node) => captives.has(node));
+  settle({ topology, state }, fail({ topology, state }, key, [], 0));
 }
 
 export function makeReady(state: State, key: Key): void {
@@ -78,14 +89,13 @@ function arrows(topology: Topology, key: Key, list: readonly Arrow[], arm: Arm, 
 
 /** Note one arm of a join and say what becomes of it; `null`: not yet. */
 function hear({ topology, state }: Draft, key: Key, arm: Arm): Arm | null {
-  const before = state.counts.get(key);
-  const counts: Arms = { arrived: 0, not_taken: 0, failed: 0, ...before };
+  const counts: Arms = { arrived: 0, not_taken: 0, failed: 0, ...state.counts.get(key) };
   counts[arm] += 1;
   state.counts.set(key, counts);
   if (state.nodes.has(key)) return null; // it went without this arm
   const verdict = judge(topology, nodeOf(key), arm, counts);
-  if (verdict === null && !before) state.gates += 1;
-  else if (verdict !== null && before) state.gates -= 1;
+  if (verdict === null) state.gates.add(key);
+  else state.gates.delete(key);
   return verdict;
 }
 

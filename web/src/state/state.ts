@@ -49,7 +49,8 @@ export class State {
   live = { ready: new Set<Key>(), running: new Map<Key, number>(), retrying: new Map<Key, number>(), waiting: new Map<Key, Wait>(), mapping: new Map<Key, Mapping>() };
   pauses = new Map<string, Key>();
   counts = new Map<Key, Arms>();
-  gates = 0;
+  /** Joins that have heard of some arms and still wait for others. */
+  gates = new Set<Key>();
   undoing: Key[] | null = null;
   doom = false;
   takeovers = 0;
@@ -61,6 +62,7 @@ export class State {
     other.live = { ready: new Set(ready), running: new Map(running), retrying: new Map(retrying), waiting: new Map(waiting), mapping: new Map(mapping) };
     other.pauses = new Map(this.pauses);
     other.counts = new Map(this.counts);
+    other.gates = new Set(this.gates);
     other.undoing = this.undoing && [...this.undoing];
     return other;
   }
