@@ -115,7 +115,6 @@ async def artifact(request: Request, service: Service, caller: Principal) -> Res
             "graph_id": held.graph_id,
             "name": plan.name,
             "version": plan.version,
-            "mode": plan.mode,
             "description": held.description,
             "created_at": iso(held.created_at),
             "bytes": len(held.content),
@@ -130,6 +129,7 @@ async def artifact(request: Request, service: Service, caller: Principal) -> Res
 def graph_json(plan: Plan, positions: Any) -> dict[str, Any]:
     """Return a plan's graph as readers need it: to draw it, and to fold a journal over it."""
     return {
+        "mode": plan.mode,
         "entry": plan.nodes[plan.entry].alias,
         "terminal": plan.nodes[plan.terminal].alias,
         "nodes": [_node(plan, node.number, positions) for node in plan.nodes],

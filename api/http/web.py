@@ -29,7 +29,7 @@ was started from, and load this page again:</p>
 
 
 async def shell(request: Request) -> Response:
-    """``GET /executions``, ``/executions/{execution_id}``, ``/flows``, …"""
+    """``GET /executions``, ``/executions/{execution_id}``, ``/pauses``, ``/flows``, …"""
     headers = {"cache-control": "no-store"}
     page = DIST / "index.html"
     if not page.is_file():
@@ -52,6 +52,6 @@ ROUTES: Final = [
     Route("/", home, methods=["GET"]),
     *(
         Route(path, shell, methods=["GET"])
-        for path in ("/executions", "/executions/{execution_id}", "/flows", "/flows/{name:path}")
+        for path in ("/executions", "/executions/{execution_id}", "/pauses", "/flows", "/flows/{name:path}")
     ),
 ]

@@ -13,7 +13,7 @@ from axiom.api.auth import COOKIE
 from axiom.api.http import pages, web
 
 LIST = "/invocations/v1/executions"
-PAGES = ("/executions", "/executions/" + "0" * 32, "/flows", "/flows/acme/fulfil")
+PAGES = ("/executions", "/executions/" + "0" * 32, "/pauses", "/flows", "/flows/acme/fulfil")
 
 
 @pytest.fixture

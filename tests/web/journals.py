@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import test_delayed_starts
+import test_gates
+import test_limits
+import test_subflows
 import test_waits
 from rigs import Rig
 from test_simulation import outcomes
@@ -27,6 +31,7 @@ from axiom.runtime.topology import Topology
 
 MOST_EVENTS = 500
 SEEDS = 10
+MODULES = (test_waits, test_gates, test_delayed_starts, test_limits, test_subflows)
 
 
 def told(name: str, topology: Topology, events: list[Event]) -> dict[str, Any]:
@@ -58,7 +63,8 @@ def plain(body: Any) -> dict[str, Any]:
 
 def scenarios() -> Iterator[tuple[str, Any]]:
     """The engine's tests that can be called as they are, and seeds of the simulation."""
-    for name, test in inspect.getmembers(test_waits, inspect.isfunction):
+    tests = [test for module in MODULES for test in inspect.getmembers(module, inspect.isfunction)]
+    for name, test in tests:
         if name.startswith("test_") and "thousand" not in name and not inspect.signature(test).parameters:
             yield name.removeprefix("test_").replace("_", " "), test
     for seed in range(SEEDS):

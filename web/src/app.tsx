@@ -6,6 +6,7 @@ import { Link, Redirect, Route, Switch, useLocation } from "wouter";
 import { onAnswer } from "./api/client";
 import { ExecutionsPage } from "./executions/list";
 import { FlowsPage } from "./flows/list";
+import { PausesPage } from "./pauses/list";
 import { useTheme } from "./state/theme";
 import { Boundary } from "./ui/boundary";
 import { Loading, Note } from "./ui/parts";
@@ -17,6 +18,7 @@ const FlowPage = lazy(() => import("./flows/detail").then((module) => ({ default
 const PAGES = [
   ["/flows", "Flows"],
   ["/executions", "Executions"],
+  ["/pauses", "Pauses"],
 ] as const;
 
 export function App() {
@@ -36,6 +38,7 @@ export function App() {
                 <Route path="/"><Redirect to="/executions" /></Route>
                 <Route path="/executions" component={ExecutionsPage} />
                 <Route path="/executions/:id">{({ id }) => <ExecutionPage key={id} id={id} />}</Route>
+                <Route path="/pauses" component={PausesPage} />
                 <Route path="/flows" component={FlowsPage} />
                 <Route path="/flows/*">{(params) => <FlowPage key={params["*"]} name={params["*"]} />}</Route>
                 <Route><Note title="There is no such page" page><Link href="/executions">To the executions</Link></Note></Route>

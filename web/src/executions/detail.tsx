@@ -15,6 +15,7 @@ import { Branches } from "./branches";
 import { Checkpoints } from "./checkpoints";
 import { Events } from "./events";
 import { useJournal } from "./journal";
+import { PausesTab } from "../pauses/tab";
 import { Output } from "./output";
 import { Scrubber } from "./scrubber";
 import { Timeline } from "./timeline";
@@ -56,6 +57,7 @@ function Run({ run }: { run: Execution }) {
     { id: "timeline", label: "Timeline" },
     { id: "events", label: "Events", count },
     { id: "checkpoints", label: "Checkpoints", count: completed },
+    { id: "pauses", label: "Pauses" },
     { id: "branches", label: "Branches" },
     { id: "output", label: run.mode === "pipeline" ? "Frames" : "Output" },
   ];
@@ -64,13 +66,14 @@ function Run({ run }: { run: Execution }) {
     if (!replay || !loaded) return error ? <div className="pad"><Problem error={error} /></div> : <Loading what="the journal" />;
     if (chosen === "events") return <Events events={events} count={count} shown={shown} choose={setAt} node={node} setNode={setNode} />;
     if (chosen === "checkpoints") return <Checkpoints run={run} completed={completed} node={node} setNode={setNode} upTo={events[shown - 1]?.seq ?? 0} events={events} />;
+    if (chosen === "pauses") return <PausesTab run={run} />;
     if (chosen === "branches") return <Branches run={run} setNode={setNode} />;
     if (chosen === "output") return <Output run={run} />;
     return <Timeline events={events} count={count} shown={shown} choose={setAt} node={node} />;
   };
   return (
     <div className="page">
-      <Head run={run} />
+      <Head run={run} answer={() => setTab("pauses")} />
       <div className="stack">
         <section className="card pane" aria-label="The run on its graph">
           <div className="stage">
@@ -95,7 +98,7 @@ function Run({ run }: { run: Execution }) {
   );
 }
 
-function Head({ run }: { run: Execution }) {
+function Head({ run, answer }: { run: Execution; answer: () => void }) {
   const now = useNow();
   const began = Date.parse(run.started_at ?? run.created_at);
   return (
@@ -104,6 +107,7 @@ function Head({ run }: { run: Execution }) {
         <h1>{run.flow ? <Link href={`/flows/${run.flow}`}>{run.flow}</Link> : "Execution"}</h1>
         <StatusChip status={run.status} />
         <span className="grow" />
+        {run.status === "PAUSED" && <button className="main" onClick={answer}>Answer</button>}
         {!isFinal(run.status) && <Cancel run={run} />}
       </div>
       <dl className="facts">

@@ -19,7 +19,7 @@ interface Told {
 
 const NODE = { join: null, join_n: null, join_policy: null, traits: [] };
 const EDGE = { on_error: false, loop: false };
-const CHAIN: Graph = { entry: "a", terminal: "b", compensate: {}, nodes: [{ alias: "a", ...NODE }, { alias: "b", ...NODE }], edges: [{ number: 0, from: "a", to: "b", ...EDGE }] };
+const CHAIN: Graph = { mode: "unary", entry: "a", terminal: "b", compensate: {}, nodes: [{ alias: "a", ...NODE }, { alias: "b", ...NODE }], edges: [{ number: 0, from: "a", to: "b", ...EDGE }] };
 
 const RUN = journal(["ExecutionAccepted"], ["ExecutionStarted"], ["NodeStarted", "a", 1], ["NodeCompleted", "a", 1], ["NodeStarted", "b", 1], ["NodeCompleted", "b", 1], ["ExecutionCompleted"]);
 const phases = (state: State): string[] => [...state.nodes].map(([key, run]) => `${key}:${run.phase}`);

@@ -84,6 +84,15 @@ function closeMap(state: State, parent: Key): void {
   }
 }
 
+const accepted: Apply = ({ topology, state }, event) => {
+  const entry = keyOf(topology.entry, topology.opening());
+  const readyAt = event.body.ready_at;
+  if (typeof readyAt === "number" && readyAt > Date.parse(event.at) && topology.mode === "unary") {
+    set(state, entry, "retrying", 0);
+    state.live.retrying.set(entry, readyAt);
+  } else makeReady(state, entry);
+};
+
 const nodeStarted: Apply = (draft, event) => {
   const key = keyOfEvent(draft, event);
   if (key === null) return;
@@ -190,8 +199,11 @@ const ended: Apply = ({ state }, event) => {
 };
 
 const APPLY: Record<string, Apply> = {
-  ExecutionAccepted: ({ topology, state }) => makeReady(state, keyOf(topology.entry, topology.opening())),
-  ExecutionStarted: ({ state }) => void (state.status = "RUNNING"),
+  ExecutionAccepted: accepted,
+  ExecutionStarted: ({ state }) => {
+    state.status = "RUNNING";
+    rest(state); // one that starts later was claimed because somebody wrote to it
+  },
   ExecutionTakenOver: ({ state }) => void (state.takeovers += 1),
   NodeStarted: nodeStarted,
   NodeCompleted: nodeCompleted,

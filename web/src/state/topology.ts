@@ -12,7 +12,7 @@ export interface Join {
   failFast: boolean;
 }
 
-export type Graph = Pick<Artifact, "entry" | "terminal" | "compensate"> & {
+export type Graph = Pick<Artifact, "mode" | "entry" | "terminal" | "compensate"> & {
   nodes: Pick<Artifact["nodes"][number], "alias" | "join" | "join_n" | "join_policy" | "traits">[];
   edges: Pick<Artifact["edges"][number], "number" | "from" | "to" | "on_error" | "loop">[];
 };
@@ -28,6 +28,7 @@ interface Inner {
 export class Topology {
   readonly aliases: string[];
   readonly numbers: Map<string, number>;
+  readonly mode: "unary" | "pipeline";
   readonly entry: number;
   readonly terminal: number;
   readonly follows: Arrow[][];
@@ -44,6 +45,7 @@ export class Topology {
   constructor(graph: Graph) {
     this.aliases = graph.nodes.map((node) => node.alias);
     this.numbers = new Map(this.aliases.map((alias, number) => [alias, number]));
+    this.mode = graph.mode;
     this.entry = this.numbers.get(graph.entry) ?? 0;
     this.terminal = this.numbers.get(graph.terminal) ?? graph.nodes.length - 1;
     const lists = <T,>(): T[][] => graph.nodes.map(() => []);
