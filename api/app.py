@@ -23,6 +23,7 @@ from .guards import Guard
 from .http import (
     branches,
     bulk,
+    configs,
     console,
     executions,
     forks,
@@ -32,6 +33,7 @@ from .http import (
     pauses,
     probes,
     registry,
+    secrets,
     web,
 )
 from .service import Service
@@ -47,6 +49,8 @@ ROUTES: list[BaseRoute] = [
     *pauses.ROUTES,
     *registry.ROUTES,
     *console.ROUTES,
+    *configs.ROUTES,
+    *secrets.ROUTES,
     *pages.ROUTES,
     *web.ROUTES,
     *probes.ROUTES,

@@ -18,9 +18,11 @@ from starlette.responses import Response
 
 from axiom.compiler.errors import ArtifactDamaged, CompileFailed
 from axiom.runtime.catalog import AliasMoved, PackageTaken, UnknownAlias, UnknownArtifact, UnknownMove
+from axiom.runtime.configs import ConfigMoved, ConfigUnfit, UnknownConfig
 from axiom.runtime.egress import Refused
 from axiom.runtime.results import NotFinal, ValueGone
 from axiom.runtime.store.base import StoreError
+from axiom.runtime.vault import BadKey, NoKey, SecretExists, UnknownSecret
 
 from .wire import to_json
 
@@ -39,6 +41,8 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "unknown_package": (404, "There is no such package"),
     "unknown_node": (404, "The package has no such node"),
     "unknown_key": (404, "There is no such key"),
+    "unknown_config": (404, "There is no such config"),
+    "unknown_secret": (404, "There is no such secret"),
     "unknown_webhook": (404, "There is no such dead delivery"),
     "unknown_pause": (404, "There is no such pause"),
     "value_gone": (404, "The value is gone"),
@@ -53,17 +57,22 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "not_holdable": (409, "It can't be held or resumed now"),
     "not_final": (409, "The execution has not ended"),
     "alias_moved": (409, "Someone moved the alias first"),
+    "config_moved": (409, "Someone changed the config first"),
+    "secret_exists": (409, "There is a secret of this name"),
+    "secrets_key_missing": (409, "There is no key to seal secrets with"),
     "package_taken": (409, "A published version never changes"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body is of another type than this takes"),
     "wrong_host": (421, "This server goes by another name"),
     "invalid_request": (422, "The request does not say what it must"),
     "invalid_input": (422, "The input does not fit the flow"),
+    "config_unfit": (422, "The config does not fit the flow"),
     "address_refused": (422, "This address may not be called"),
     "compile_failed": (422, "The flow has errors"),
     "rate_limited": (429, "Too many requests"),
     "headers_too_large": (431, "The headers are too large"),
     "internal_error": (500, "Something is wrong here"),
+    "secrets_key_invalid": (500, "A key of secrets can't be used"),
     "artifact_damaged": (500, "The artifact is damaged"),
     "contended": (503, "Too many wrote at once"),
     "overloaded": (503, "Too much at once"),
@@ -147,6 +156,13 @@ def problem_of(error: Exception) -> Problem:
         return Problem("compile_failed", str(error), diagnostics=diagnostics)
     if isinstance(error, AliasMoved):
         return Problem("alias_moved", str(error), version=error.version)
+    if isinstance(error, ConfigMoved):
+        return Problem("config_moved", str(error), version=error.version)
+    if isinstance(error, ConfigUnfit):
+        wrong = [
+            {"path": "/config_id", "message": str(error), **({"place": error.path} if error.path else {})}
+        ]
+        return Problem("config_unfit", str(error), errors=wrong)
     if isinstance(error, HTTPException):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
         return Problem(code, str(error.detail), headers=error.headers)
@@ -176,5 +192,12 @@ EXPECTED: Final[tuple[type[Exception], ...]] = (
     NotFinal,
     ValueGone,
     Refused,
+    UnknownConfig,
+    ConfigUnfit,
+    ConfigMoved,
+    UnknownSecret,
+    SecretExists,
+    NoKey,
+    BadKey,
 )
 """What ``answer`` is the handler of; ``guards.py`` catches the rest."""

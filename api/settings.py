@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
@@ -71,12 +71,16 @@ class Settings:
     """Requests per key and second; 0: no limit."""
     max_body_bytes: int = limits.PAYLOAD_BYTES + (1 << 20)
     """The largest request body."""
+    secrets_key: str = field(default="", repr=False)
+    """The private keys of secrets, the one to seal with first. For workers."""
+    secrets_key_file: str = ""
+    """A file of those, which its owner alone may read; beside an SQLite store by default."""
     log_level: str = "info"
     """``debug``, ``info``, ``warning`` or ``error``."""
 
 
 _TYPES: Final = get_type_hints(Settings)
-NAMES: Final = tuple(field.name for field in fields(Settings))
+NAMES: Final = tuple(one.name for one in fields(Settings))
 
 
 def load(

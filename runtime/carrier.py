@@ -24,6 +24,7 @@ from axiom.compiler.artifact import Plan
 from . import events as e
 from .cancelling import cancellation
 from .clock import Clock
+from .configs import resolve
 from .events import Event, pack_value, unpack_value
 from .limits import INLINE_VALUE_BYTES
 from .orders import CHILD, child_id, started_by
@@ -153,10 +154,11 @@ class Carrier:
                 return None  # deleted just now
             await self._store.put_blob(child, "input", data)
             value = {"blob": "input", "size": len(data)}
+        plan = await self._plan_of(order["graph_id"])
         start = Start(
             order["account"],
             order["graph_id"],
-            await self._plan_of(order["graph_id"]),
+            plan,
             None,
             config_id=order["config_id"],
             retention_days=order["retention_days"],
@@ -168,6 +170,7 @@ class Carrier:
                 "attempt": event.attempt,
                 "waits": event.kind == e.NODE_WAITING,
             },
+            config=await resolve(self._store, order["account"], plan, inherited=order.get("config")),
         )
         return creation(self._store.now(), start, child, value)
 

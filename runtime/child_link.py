@@ -11,7 +11,7 @@ from typing import Any, Final
 from .child_forks import Forks
 from .child_output import Output
 from .child_wire import ANSWER, FAILED, LOG, RECEIVE_BYTES, REPORT, BadFrame, Frames, frame
-from .context import Context, fields_of, redacted_failure, relay, secrets_of
+from .context import Context, fields_of, redacted_failure, relay
 from .failures import Failure
 from .limits import CHILD_CALLS
 from .loading import Reference
@@ -181,7 +181,7 @@ class Link:
         self, code: str, message: str, types: list[str], retryable: bool, after: int | None, details: Any
     ) -> Failure:
         failure = Failure(code, message, tuple(types), retryable, after, details)
-        return redacted_failure(failure, secrets_of(self._context) if self._context is not None else {})
+        return redacted_failure(failure, self._output.secrets)
 
     def _death(self, status: int | None, errno: int) -> Failure:
         details: dict[str, Any] = {}

@@ -2,7 +2,8 @@
 
 Bounded in every way: a long line is cut, a call that prints without end is heard up to ``CHILD_OUTPUT_BYTES`` and
 counted from there on, and the pipe is always read, so that a handler never waits for a reader that has had enough.
-Values of the call's secrets are struck out before anything is kept, also where they lie across two reads.
+Values of secrets are struck out before anything is kept, also where they lie across two reads: those of the call, and
+of the calls before it, for what a call has left behind may speak later.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from .context import Context, redacted, secrets_of
+from .context import Context, secrets_of
 from .limits import CHILD_LINE_BYTES, CHILD_OUTPUT_BYTES, CHILD_TAIL_BYTES
+from .redaction import longest, redacted
 
 _READ_BYTES: Final = 64 << 10
 _DRAIN_READS: Final = 4
@@ -29,10 +31,13 @@ class Output:
         self._left = CHILD_OUTPUT_BYTES
         self._dropped = 0
         self._tail = ""
+        self.secrets: dict[str, str] = {}
+        """All that this child was ever given, by value."""
 
     def begin(self, context: Context) -> None:
         """What comes now belongs to ``context``."""
         self._context = context
+        self.secrets |= {value: value for value in secrets_of(context).values()}
         self._left = CHILD_OUTPUT_BYTES
         self._tail = ""
 
@@ -80,11 +85,10 @@ class Output:
         context = self._context
         if context is None:
             return
-        secrets = secrets_of(context)
-        *lines, rest = redacted(self._rest + text, secrets).split("\n")
+        *lines, rest = redacted(self._rest + text, self.secrets).split("\n")
         for line in lines:
             self._log(line)
-        held = max(map(len, secrets.values()), default=1) - 1  # may be the beginning of a secret
+        held = longest(self.secrets) - 1 if self.secrets else 0  # may be the beginning of a secret
         while len(rest) - held > CHILD_LINE_BYTES:
             self._log(rest[:CHILD_LINE_BYTES])
             rest = rest[CHILD_LINE_BYTES:]

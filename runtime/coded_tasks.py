@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import events as e
 from .binding import encode
+from .configs import values_of
 from .context import Context
 from .events import Event
 from .failures import Failure, failure_of
@@ -88,6 +89,7 @@ class TaskAttempt:
             self.number,
             execution.epoch,
             scope=execution.accepted.get("scope") or execution.id,
+            config=values_of(execution.accepted),
         )
         call = operation.call
         if operation.blocking:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from axiom.compiler.artifact import canonical
 
 from .failures import Failure
+from .redaction import redacted, scrubbed
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 Emit = Callable[[str, str, dict[str, Any]], None]
@@ -133,12 +134,14 @@ class Context:
 
     def progress(self, fraction: float | None = None, message: str = "", **details: Any) -> None:
         """Tell how far the work is, from 0 to 1. Shown while it runs; not kept."""
-        body = {"fraction": fraction, "message": message, **details}
-        self._around.report(self, "progress", body)
+        self._report("progress", {"fraction": fraction, "message": message, **details})
 
     def heartbeat(self, **details: Any) -> None:
         """Tell that the work is alive. Shown while it runs; not kept."""
-        self._around.report(self, "heartbeat", details)
+        self._report("heartbeat", details)
+
+    def _report(self, kind: str, body: Mapping[str, Any]) -> None:
+        self._around.report(self, kind, scrubbed(body, self._secrets) if self._secrets else body)
 
     def __repr__(self) -> str:
         return f"<Context of {self.node!r}, attempt {self.attempt}, execution {self.execution_id}>"
@@ -198,30 +201,15 @@ def relay(context: Context, is_log: bool, what: str, message: str, fields: dict[
         around.emit(what, message, {**fields, "worker": around.worker} if around.worker else fields)
 
 
-def redacted(text: str, secrets: Mapping[str, str]) -> str:
-    """Return ``text`` with the values of the secrets struck out; longest first, for one may hold another."""
-    for value in sorted(secrets.values(), key=len, reverse=True):
-        if value:
-            text = text.replace(value, "***")
-    return text
-
-
 def redacted_failure(failure: Failure, secrets: Mapping[str, str]) -> Failure:
-    """Return a failure without the values of the secrets, in its message or its details."""
+    """Return a failure without the values of the secrets, in its code, its message or its details."""
     if not secrets:
         return failure
-    details = _struck(dict(failure.details), secrets)
-    return failure._replace(message=redacted(failure.message, secrets), details=details)
-
-
-def _struck(value: Any, secrets: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        return redacted(value, secrets)
-    if isinstance(value, dict):
-        return {key: _struck(item, secrets) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_struck(item, secrets) for item in value]
-    return value
+    return failure._replace(
+        code=redacted(failure.code, secrets),
+        message=redacted(failure.message, secrets),
+        details=scrubbed(dict(failure.details), secrets),
+    )
 
 
 class Secrets:
@@ -303,13 +291,5 @@ class Log:
             line["worker"] = around.worker
         if context._secrets:
             message = redacted(message, context._secrets)
-            line = {key: _clean(value, context._secrets) for key, value in line.items()}
+            line = scrubbed(line, context._secrets)
         around.emit(level, message, line)
-
-
-def _clean(value: Any, secrets: Mapping[str, str]) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    text = value if isinstance(value, str) else str(value)
-    clean = redacted(text, secrets)
-    return clean if isinstance(value, str) or clean != text else value

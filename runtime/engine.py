@@ -22,7 +22,7 @@ task switch but the one that each durable write needs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from . import events as e
@@ -104,6 +104,10 @@ class Execution:
         self.writer: Final = Writer(host, self.id, self.fence, claimed.head.status)
         self.state = BLANK
         self.accepted: dict[str, Any] = {}
+        self.secrets: Final[dict[str, str]] = {}
+        """Name that nodes declare → value, as it was opened last."""
+        self.opened: Final[dict[str, str]] = {}
+        """Every value that was opened here, by itself: what may never be written."""
         self.task: asyncio.Task[Any] | None = None
         self.mail = 0
         """The highest seq that someone else is known to have written."""
@@ -128,6 +132,11 @@ class Execution:
     def output(self) -> Any:
         """The flow's output, once the terminal node has completed here."""
         return self.messages.output
+
+    def unlocked(self, values: Mapping[str, str]) -> None:
+        """Secrets were opened for the nodes."""
+        self.secrets.update(values)
+        self.opened.update((value, value) for value in values.values())
 
     # --- what the worker calls ----------------------------------------------------------------------------------
 
@@ -230,7 +239,20 @@ class Execution:
             kind, body["from"] = e.TAKEN_OVER, str(claimed.former)
             if self.prepared.plan.mode == "pipeline":
                 body["frames"] = claimed.head.frames
-        return [Event(kind, self.now(), epoch=self.epoch, body=body), *self._drift()]
+        opening = [Event(kind, self.now(), epoch=self.epoch, body=body), *self._drift()]
+        if self.prepared.secrets and not self.state.started:
+            opening += await self._locked()
+        return opening
+
+    async def _locked(self) -> list[Event]:
+        """End a run that can't have one of its secrets before it begins."""
+        failure = await self.host.performer.unlock(self, self.prepared.secrets)
+        if failure is None:
+            return []
+        body: dict[str, Any] = {"code": failure.code, "message": failure.message}
+        if self.prepared.plan.mode == "pipeline":
+            body["frames"] = 0
+        return [Event(e.FAILED, self.now(), epoch=self.epoch, body=body)]
 
     def _drift(self) -> list[Event]:
         """Tell of code that is not the one the artifact was made with (development only)."""

@@ -11,7 +11,7 @@ so that a missing, altered, reordered or cut-off event is found (``verify.py``).
 The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": bytes}`` when it is large)::
 
     ExecutionAccepted    {graph_id, flow, mode, account, input: value, deadline?: ms, ready_at?: ms, webhook?,
-                          config_id?, link?: traceparent, key?, parent?,
+                          config_id?, config?, link?: traceparent, key?, parent?,
                           origin?: {execution_id, kind, seq}, scope?}       always seq 1
     ExecutionStarted     {worker}                                            the first claim
     ExecutionTakenOver   {worker, from, frames?}                             the old owner died; frames of any node then

@@ -12,7 +12,8 @@ class Failure(NamedTuple):
     ``code`` is stable: ``handler_error`` (it raised), ``timeout``, ``output_invalid``, ``input_invalid``,
     ``edge_adapter``, ``edge_check``, ``edge_condition``, ``child_exited`` (exit, signal, out of memory),
     ``payload_too_large``, ``stream_diverged``, ``stream_too_large``, ``stream_not_resumable``, ``handler_missing``,
-    or what the handler itself gave with ``NodeFailure``.
+    ``secret_missing``, ``secret_unreadable``, ``secret_in_output``, or what the handler itself gave with
+    ``NodeFailure``.
     """
 
     code: str
@@ -74,6 +75,12 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, SystemExit):
         return Failure("child_exited", f"the handler called sys.exit({error.code!r:.100})", types)
     return Failure("handler_error", f"{type(error).__name__}: {_text(error)}"[:4000], types)
+
+
+def secret_in_output(alias: str) -> Failure:
+    """What becomes of an output that would carry a secret into the journal."""
+    text = f"the output of {alias} holds the value of a secret: outputs are kept, secrets must not be"
+    return Failure("secret_in_output", text, retryable=False)
 
 
 def _text(error: BaseException) -> str:

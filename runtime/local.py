@@ -10,6 +10,7 @@ import os
 import signal
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ from .loading import HandlerBroken
 from .performer import LocalPerformer
 from .prepared import Prepared
 from .store.base import Store
+from .vault import NO_KEYS, Fallback, Keys, key_id_of, open_secrets, publish_key
 from .worker import Worker
 
 log = structlog.get_logger("axiom.worker")
@@ -66,7 +68,8 @@ class LocalWorker:
         *,
         pools: Sequence[str] = ("default",),
         process_slots: int = PROCESS_SLOTS,
-        secrets: Callable[[str], str | None] = secret_from_environment,
+        secrets: Fallback = secret_from_environment,
+        keys: Keys = NO_KEYS,
         on_stuck: Callable[[str], None] = end_this_process,
     ) -> None:
         self.packages: Final = Packages(folders)
@@ -76,6 +79,7 @@ class LocalWorker:
         self._clock: Final = clock
         self._pools: Final = frozenset(pools)
         self._secrets: Final = secrets
+        self._keys: Final = keys
         self._on_stuck: Final = on_stuck
         self._performer: LocalPerformer | None = None
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
@@ -94,7 +98,9 @@ class LocalWorker:
         """Join the store's workers and begin to claim."""
         self._store = store
         around = Surroundings(name)
-        self._performer = LocalPerformer(self.children, around, self._secrets, self._on_stuck)
+        vault = partial(open_secrets, store, self._keys, self._secrets)
+        self._performer = LocalPerformer(self.children, around, vault, self._on_stuck)
+        await self._publish_key(store)
 
         def told(execution: Execution) -> None:
             if execution.state.final and execution.state.outcome is not None:
@@ -121,6 +127,12 @@ class LocalWorker:
         )
         await self.worker.start()
         return self.worker
+
+    async def _publish_key(self, store: Store) -> None:
+        """Let servers seal for this worker; say so if they seal with a key that it doesn't have."""
+        public = await publish_key(store, self._keys)
+        if public is not None and self._keys.find(key_id_of(public)) is None:
+            log.warning("secrets_key_missing", wanted=key_id_of(public))
 
     async def stop(self, drain_seconds: float = 0.0) -> None:
         """Drain for at most ``drain_seconds``, then end everything."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from . import events as e
+from .configs import inheritance
 from .events import Event, pack_value
 from .state import COMPLETED, Key, State
 from .store.base import Outgoing
@@ -130,4 +131,5 @@ def _start(execution: Execution, event: Event, seq: int) -> dict[str, Any]:
         "retention_days": execution.head.retention_days,
         "config_id": execution.accepted.get("config_id"),
         "scope": execution.accepted.get("scope", execution.id),
+        **inheritance(execution.accepted),
     }

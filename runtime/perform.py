@@ -8,18 +8,21 @@ when the attempt is killed: then there is no outcome.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from axiom.compiler.expressions import EvaluationError
 
 from . import events as e
 from . import limiting, waits
+from .configs import timeout_of
+from .context import redacted_failure
 from .events import Event
-from .failures import Failure
+from .failures import Failure, secret_in_output
 from .limits import CANCEL_GRACE_SECONDS, INLINE_VALUE_BYTES, PAYLOAD_BYTES, SUSPECT_TAKEOVERS
 from .outcomes import Ended, Output, Result
 from .prepared import BadMessage, Step
+from .redaction import held
 from .retry import retry_delay_ms
 from .state import Key, Woken
 
@@ -32,6 +35,9 @@ class Performer(Protocol):
 
     def context(self, attempt: Attempt, resume_after: Any = None) -> Any:
         """Return the ``ctx`` of an attempt."""
+
+    async def unlock(self, execution: Execution, names: Collection[str]) -> Failure | None:
+        """Open the secrets that nodes declare by these names, for ``context``; the failure if one can't be."""
 
     async def elsewhere(self, attempt: Attempt, isolation: str, value: Any) -> Any:
         """Call the handler in a child process or a thread; return its output or raise ``HandlerFailed``."""
@@ -84,7 +90,7 @@ class Attempt:
         node = self.step.node
         alarm = None
         if self._isolation != "process":  # a child's counts from when it takes the call
-            alarm = host.alarms.set(node.timeout_seconds, self._time_out)
+            alarm = host.alarms.set(self.timeout_seconds, self._time_out)
         try:
             outcome = await self._call()
         except asyncio.CancelledError:
@@ -94,7 +100,7 @@ class Attempt:
                 self.task.uncancel()
             if self._dropped:
                 return None
-            message = f"{node.alias} took longer than {node.timeout_seconds:g} s"
+            message = f"{node.alias} took longer than {self.timeout_seconds:g} s"
             outcome = Failure("timeout", message)
         except BadMessage as error:
             outcome = error.failure
@@ -125,6 +131,9 @@ class Attempt:
         except (TypeError, ValueError, OverflowError) as error:
             text = f"the output of {self.step.node.alias} is not JSON data: {error}"
             return self._failed(Failure("output_invalid", text))
+        if self.execution.opened and held(self.encoded, self.execution.opened):
+            self.encoded = None
+            return self._failed(secret_in_output(self.step.node.alias))
         if len(self.encoded) > PAYLOAD_BYTES:
             text = f"the output of {self.step.node.alias} is {len(self.encoded)} bytes"
             self.encoded = None
@@ -208,6 +217,10 @@ class Attempt:
         execution, handler = self.execution, self.step.handler
         if handler is None:
             return Failure("handler_missing", f"{self.step.node.name} is not on this worker", retryable=False)
+        if self.step.node.required_secrets:
+            locked = await execution.host.performer.unlock(execution, self.step.node.required_secrets)
+            if locked is not None:
+                return locked
         isolation = self._isolation
         if isolation != "async":
             return Output(await execution.host.performer.elsewhere(self, isolation, message))
@@ -222,6 +235,11 @@ class Attempt:
         if self.execution.state.takeovers >= SUSPECT_TAKEOVERS:
             return "process"
         return self.step.handler.isolation
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long it may take: the node's, or what the run's config says."""
+        return timeout_of(self.execution.accepted, self.step.node)
 
     @property
     def woken(self) -> Woken | None:
@@ -267,6 +285,7 @@ class Attempt:
     def _failed(self, failure: Failure) -> Event:
         execution = self.execution
         node = self.step.node
+        failure = redacted_failure(failure, execution.opened)
         now = execution.now()
         delay = retry_delay_ms(node.retry, self.number, failure, execution.host.clock.random())
         body: dict[str, Any] = {"code": failure.code, "message": failure.message}

@@ -6,25 +6,35 @@ an output from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Final
 
 from . import events as e
 from . import telemetry
 from .children import Children, ChildrenStopped
+from .configs import secrets_chosen, values_of
 from .context import Context, Surroundings, redacted_failure, secrets_of
 from .events import Event
 from .failures import Failure, failure_of
 from .handlers import Handler
 from .perform import Attempt, HandlerFailed, Lost
+from .redaction import KNOWN
 from .threads import Threads
 from .values import NotPlain, TooLarge, pack, unpack
+from .vault import Opened, names_of
+
+if TYPE_CHECKING:
+    from .engine import Execution
+
+Vault = Callable[[str, Mapping[str, str]], Awaitable[Opened]]
+"""``(account, declared name → secret)``: opens them."""
 
 
 class LocalPerformer:
     """See the top of the file.
 
-    ``secrets`` gives the value of a declared secret, or ``None``; ``on_stuck`` is called when a handler on the loop
+    ``vault`` opens the secrets of an account; ``on_stuck`` is called when a handler on the loop
     ignores its cancellation: the worker must end.
     """
 
@@ -32,12 +42,12 @@ class LocalPerformer:
         self,
         children: Children,
         around: Surroundings,
-        secrets: Callable[[str], str | None],
+        vault: Vault,
         on_stuck: Callable[[str], None],
     ) -> None:
         self._children: Final = children
         self._around: Final = around
-        self._secret: Final = secrets
+        self._vault: Final = vault
         self._on_stuck: Final = on_stuck
         self._threads: Final = Threads()
 
@@ -51,10 +61,24 @@ class LocalPerformer:
             attempt.number,
             execution.epoch,
             scope=execution.accepted.get("scope") or execution.id,
-            secrets=self._secrets_of(node.required_secrets) if node.required_secrets else {},
+            config=_copy(values_of(execution.accepted)),
+            secrets={
+                name: execution.secrets[name] for name in node.required_secrets if name in execution.secrets
+            },
             resume_after=resume_after,
             around=self._around,
         )
+
+    async def unlock(self, execution: Execution, names: Collection[str]) -> Failure | None:
+        """Open the secrets that nodes declare by these names, for ``context``; the failure if one can't be."""
+        chosen = names_of(names, secrets_chosen(execution.accepted))
+        opened = await self._vault(execution.head.account, chosen)
+        execution.unlocked(opened.values)
+        KNOWN.add(opened.values.values())
+        for name, (code, message) in opened.missing.items():
+            needs = f"a node declares it as {name}" if name != chosen[name] else "a node needs it"
+            return Failure(code, f"{message} ({needs})")
+        return None
 
     async def elsewhere(self, attempt: Attempt, isolation: str, value: Any) -> Any:
         """Call the handler in a child process or a thread; its output, or ``HandlerFailed``."""
@@ -69,7 +93,7 @@ class LocalPerformer:
             return await self._in_thread(handler, context, value)
         try:
             outcome = await self._children.run(
-                handler.reference, pack(value), context, attempt.step.node.timeout_seconds
+                handler.reference, pack(value), context, attempt.timeout_seconds
             )
         except ChildrenStopped as error:
             raise Lost from error
@@ -80,9 +104,8 @@ class LocalPerformer:
         return unpack(outcome)
 
     def failed(self, attempt: Attempt, error: BaseException) -> Failure:
-        """Return the failure of a handler on the loop, without the values of its secrets."""
-        names = attempt.step.node.required_secrets
-        return redacted_failure(failure_of(error), self._secrets_of(names) if names else {})
+        """Return the failure of a handler on the loop, without the values of its run's secrets."""
+        return redacted_failure(failure_of(error), attempt.execution.opened)
 
     def observe(self, attempt: Attempt, event: Event, seconds: float) -> None:
         """Count and trace a finished attempt."""
@@ -108,13 +131,14 @@ class LocalPerformer:
         """Let the threads go; what still runs in them is not waited for."""
         self._threads.stop()
 
-    def _secrets_of(self, names: tuple[str, ...]) -> Mapping[str, str]:
-        found = {name: self._secret(name) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
-
     async def _in_thread(self, handler: Handler, context: Context, value: Any) -> Any:
         try:
             argument = value if handler.decode is None else handler.decode(value)
             return handler.encode(await self._threads.run(handler.function, context, argument))
         except Exception as error:
             raise HandlerFailed(redacted_failure(failure_of(error), secrets_of(context))) from error
+
+
+def _copy(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Each attempt has its own: what one does to it is nobody else's business."""
+    return deepcopy(values) if values else values

@@ -24,12 +24,14 @@ more by each later owner), and makes the final event of what ``run`` returns.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from axiom.compiler.artifact import Node
 
 from .clock import Clock
+from .context import redacted_failure
 from .failures import Failure
 from .limits import CANCEL_GRACE_SECONDS, FAILURE_DRAIN_SECONDS, STREAM_BYTES
 from .pipeline_input import Break
@@ -41,6 +43,7 @@ from .store.base import Fence, Store
 
 MakeContext = Callable[[Node, ResumeAfter | None], Any]
 """Returns the ``ctx`` of a node's handler."""
+NOTHING_OPENED: Final[Mapping[str, str]] = {}
 Call = Callable[[Node, Any, tuple[int, ...]], Awaitable[Any]]
 """``call(node, input, iteration)``: one attempt or several of a unary node; its output, or a ``Failure``."""
 
@@ -94,6 +97,8 @@ class PipelineRun:
         call: Call,
         on_event: Callable[[PipelineEvent], None] = lambda event: None,
         max_stream_bytes: int = STREAM_BYTES,
+        opened: Mapping[str, str] = NOTHING_OPENED,
+        timeout_of: Callable[[Node], float] = attrgetter("timeout_seconds"),
     ) -> None:
         self._execution_id: Final = execution_id
         self._pipeline: Final = pipeline
@@ -105,6 +110,9 @@ class PipelineRun:
         self._call: Final = call
         self._on_event: Final = on_event
         self._max_stream_bytes: Final = max_stream_bytes
+        self.opened: Final = opened
+        """The values of the run's secrets, which may stand in no frame and no failure."""
+        self.timeout_of: Final = timeout_of
         self._reader: Final = LogReader(store, clock, execution_id)
         self._nodes: list[NodeRun] = []
         self._left = 0
@@ -184,6 +192,8 @@ class PipelineRun:
         if node.done or self._closing:
             return
         assert self.log is not None
+        if node.failure is not None:
+            node.failure = redacted_failure(node.failure, self.opened)
         if node.stopped:
             self._on_event(NodeStopped(node.alias, node.made))
         elif node.broken is not None:
@@ -197,7 +207,7 @@ class PipelineRun:
     def fatal(self, alias: str, failure: Failure) -> None:
         """End the run with ``failure``, at once."""
         if self._fatal is None:
-            self._fatal = self._next_break(alias, failure)
+            self._fatal = self._next_break(alias, redacted_failure(failure, self.opened))
         self._end()
 
     def lost(self, error: BaseException) -> None:

@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from axiom.compiler.artifact import Node, canonical
 
 from .clock import Clock
-from .failures import Failure, failure_of
+from .failures import Failure, failure_of, secret_in_output
 from .limits import CANCEL_GRACE_SECONDS, FRAME_BUFFER, PAYLOAD_BYTES
 from .pipeline_input import Break, Input
 from .pipeline_layout import NOT_TAKEN, Pipe, Refused, Stage
 from .pipeline_log import BEGUN, FrameLog, LostClaim, Pages, Wakeup, pack, unpack
+from .redaction import held, redacted
 
 BURST: Final = FRAME_BUFFER
 """Frames that a node makes before it lets others work, a power of two. The first frame is a burst of its own."""
@@ -56,6 +57,14 @@ class Stuck(RuntimeError):
 
 class Ends(Protocol):
     """Who is told of a node's end; the run."""
+
+    @property
+    def opened(self) -> Mapping[str, str]:
+        """The values of the run's secrets."""
+
+    @property
+    def timeout_of(self) -> Callable[[Node], float]:
+        """How many seconds a node may be silent."""
 
     def finished(self, node: NodeRun) -> None:
         """The handler is closed. ``failure``, ``broken`` and ``stopped`` say how it ended."""
@@ -227,7 +236,8 @@ class NodeRun:
         try:
             await stream.aclose()
         except Exception as error:
-            logger.warning("node %s failed while it was closed: %r", self.alias, error)
+            told = redacted(repr(error), self._run.opened)
+            logger.warning("node %s failed while it was closed: %s", self.alias, told)
 
     def _interrupted(self) -> bool:
         return self.stopped or self.failure is not None or self.broken is not None
@@ -259,6 +269,8 @@ class NodeRun:
             payload = pack(value)
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
             raise self._invalid(f"is not JSON data: {error}") from error
+        if self._run.opened and held(payload, self._run.opened):
+            raise Refused(secret_in_output(self.alias))
         if len(payload) > PAYLOAD_BYTES:
             message = f"frame {self.made} of {self.alias} has {len(payload)} bytes, more than {PAYLOAD_BYTES}"
             raise Refused(Failure("payload_too_large", message, retryable=False))
@@ -324,7 +336,7 @@ class NodeRun:
             self._progress, self._still = progress, 0
         else:
             self._still += 1
-        seconds = self.node.timeout_seconds
+        seconds = self._run.timeout_of(self.node)
         if self._still >= TIMEOUT_LOOKS and not self._interrupted():
             self.failure = Failure("timeout", f"{self.alias} made no frame and took none for {seconds:g} s")
             self.interrupt()

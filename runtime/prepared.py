@@ -192,6 +192,9 @@ class Prepared:
         self.steps: Final = tuple(Step(plan, node, bind(node)) for node in plan.nodes)
         self.coded: Final = next((step.handler for step in self.steps if step.node.type == "coded"), None)
         """The workflow whose coroutine is to be driven, of a coded plan."""
+        bound = [step.node for step in self.steps if step.handler is not None]
+        self.secrets: Final = tuple(sorted({name for node in bound for name in node.required_secrets}))
+        """What the nodes that this worker runs declare."""
         self.missing: Final = missing
         self.drifted: Final = drifted if drifted is not None else {}
         """Package (``name@version``) → the digest it was compiled with, and the one that runs."""

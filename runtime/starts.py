@@ -23,6 +23,7 @@ class Start(NamedTuple):
     webhook: Mapping[str, Any] | None = None
     """``{"url", "headers"}``."""
     config_id: str | None = None
+    """The profile that the caller chose."""
     link: str | None = None
     """The caller's ``traceparent``."""
     key: str | None = None
@@ -36,6 +37,8 @@ class Start(NamedTuple):
     """Of a child: ``{"execution_id", "node", "iteration", "attempt", "waits"}``."""
     start_at: int | None = None
     """When it may be claimed, in ms; its deadline counts from then. ``None``: at once."""
+    config: Mapping[str, Any] | None = None
+    """What the run is configured with: ``configs.resolve``."""
 
 
 def creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]) -> Append:
@@ -56,6 +59,7 @@ def creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]
     given = {
         "webhook": start.webhook,
         "config_id": start.config_id,
+        "config": start.config,
         "link": start.link,
         "key": start.key,
         "parent": start.parent,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from axiom.compiler.artifact import Node
 
 from . import events as e
+from .configs import timeout_of
 from .events import Event
 from .failures import Failure
 from .fold import fold
@@ -35,6 +36,13 @@ async def stream(execution: Execution, opening: list[Event]) -> None:
     """Own the execution until its stream ends, or is cancelled, drained or lost."""
     remarks = _Remarks(execution)
     await remarks.write(opening)
+    if execution.over:
+        return
+    if execution.prepared.secrets and not execution.secrets:  # taken over: opened by another worker before
+        locked = await execution.host.performer.unlock(execution, execution.prepared.secrets)
+        if locked is not None:
+            await remarks.write([_final(execution, await _broken(execution, locked.code, locked.message))])
+            return
     if await _hopeless(execution):
         message = f"{POISON_TAKEOVERS} workers in a row died with this run in their hands, and made no frame"
         await remarks.write([_final(execution, await _broken(execution, "poisoned", message))])
@@ -50,6 +58,8 @@ async def stream(execution: Execution, opening: list[Event]) -> None:
         make_context=lambda node, after: _context(execution, node, after),
         call=lambda node, value, iteration: _call(execution, node, value, iteration),
         on_event=remarks.note,
+        opened=execution.opened,
+        timeout_of=lambda node: timeout_of(execution.accepted, node),
     )
     try:
         result = await _race(execution, run)
@@ -162,14 +172,13 @@ async def _once(attempt: Attempt, value: Any) -> Any:
     if handler is None:
         return Failure("handler_missing", f"{attempt.step.node.name} is not on this worker", retryable=False)
     try:
-        async with asyncio.timeout(attempt.step.node.timeout_seconds):
+        async with asyncio.timeout(attempt.timeout_seconds):
             if handler.isolation != "async":
                 return await performer.elsewhere(attempt, handler.isolation, value)
             argument = value if handler.decode is None else handler.decode(value)
             return handler.encode(await handler.function(performer.context(attempt), argument))
     except TimeoutError:
-        seconds = attempt.step.node.timeout_seconds
-        return Failure("timeout", f"{attempt.step.node.alias} took longer than {seconds:g} s")
+        return Failure("timeout", f"{attempt.step.node.alias} took longer than {attempt.timeout_seconds:g} s")
     except HandlerFailed as error:
         return error.failure
     except (Exception, SystemExit) as error:

@@ -16,7 +16,9 @@ import httpx
 
 from axiom.runtime.clock import SystemClock
 from axiom.runtime.local import LocalWorker
+from axiom.runtime.redaction import keep_clean
 
+from ..sealing import keys_of, take_environment
 from ..settings import Settings
 from . import exits
 from .compiling import project_of, require
@@ -36,7 +38,14 @@ def run_local(settings: Settings, path: Path, act: Act, input_: Any) -> int:
         names = ", ".join(flow.source.file for flow in project.flows)
         raise exits.usage(f"{path} has {len(project.flows)} flows: name one of {names}")
     quiet()
-    worker = LocalWorker([project.folder], SystemClock(), process_slots=settings.process_slots)
+    keep_clean()
+    worker = LocalWorker(
+        [project.folder],
+        SystemClock(),
+        process_slots=settings.process_slots,
+        keys=keys_of(settings),
+        secrets=take_environment(),
+    )
     body = {"graph_id": project.flows[0].artifact.graph_id, "input": input_}
 
     async def serve_and_act() -> int:

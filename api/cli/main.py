@@ -34,6 +34,8 @@ COMMANDS: Final = {
     "aliases": (f"{HERE}.registry:aliases", "Show and move the names of artifacts."),
     "packages": (f"{HERE}.registry:packages", "List the packages that were published."),
     "keys": (f"{HERE}.keys:keys", "Create, list and revoke API keys."),
+    "configs": (f"{HERE}.configs:configs", "Show and change what runs are configured with."),
+    "secrets": (f"{HERE}.secrets:secrets", "Set, rotate, list and delete secrets, and rotate their key."),
     "workers": (f"{HERE}.workers:workers", "List the workers that are alive."),
     "verify": (f"{HERE}.checking:verify", "Check stored histories against what the engine promises."),
     "prune": (

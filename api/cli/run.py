@@ -42,6 +42,7 @@ STOPPED: Final = FINAL | {"PAUSED", "DEBUG_PAUSED"}
 @click.option("--at", help="Start at this time (ISO 8601); its id is printed, unless --wait is given.")
 @click.option("--delay", type=click.FloatRange(min=0), help="Start after so many seconds; the same.")
 @click.option("--idempotency-key", help="A second start with the same key finds the first.")
+@click.option("--config-id", help="The config that the run gets, over the defaults.")
 @click.option("--json", "json_", is_flag=True, help="Print the whole answer, not the output alone.")
 @target_options
 def run(
@@ -53,6 +54,7 @@ def run(
     at: str | None,
     delay: float | None,
     idempotency_key: str | None,
+    config_id: str | None,
     json_: bool,
 ) -> int:
     """Start a flow, and wait for or stream its result.
@@ -71,6 +73,7 @@ def run(
         how = "no-wait"
     deadline = time.monotonic() + timeout if timeout else None
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    more = {**when, **({"config_id": config_id} if config_id else {})}
     if Path(flow).exists():
         from .local import run_local
 
@@ -81,11 +84,11 @@ def run(
         return run_local(
             settings,
             Path(flow),
-            lambda target, body: _run(target, {**body, **when}, how, deadline, headers, json_),
+            lambda target, body: _run(target, {**body, **more}, how, deadline, headers, json_),
             input_,
         )
     which = {"graph_id": flow} if GRAPH_ID.fullmatch(flow) else {"flow": flow}
-    body = {**which, "input": input_, **when}
+    body = {**which, "input": input_, **more}
     return asyncio.run(_reach_and_run(settings, body, how, deadline, headers, json_))
 
 

@@ -22,9 +22,11 @@ from axiom.runtime import telemetry
 from axiom.runtime.catalog import PackageTaken, publish_package
 from axiom.runtime.clock import SystemClock
 from axiom.runtime.local import LocalWorker
+from axiom.runtime.redaction import keep_clean
 from axiom.runtime.store.base import Store
 
 from ..loops import run_loop
+from ..sealing import keys_of, take_environment
 from ..settings import Settings, load
 from . import exits, output
 from .compiling import report
@@ -69,9 +71,17 @@ def worker(
         raise exits.usage("memory: is one process's own", "give --store sqlite:///… or redis://…")
     name = name or f"worker-{os.getpid()}"
     directories = directories or (Path(),)
+    keep_clean()
     telemetry.configure_logging(settings.log_level, worker=name)
     try:
-        local = LocalWorker(directories, SystemClock(), pools=pools, process_slots=settings.process_slots)
+        local = LocalWorker(
+            directories,
+            SystemClock(),
+            pools=pools,
+            process_slots=settings.process_slots,
+            keys=keys_of(settings),
+            secrets=take_environment(),
+        )
     except CompileFailed as error:
         report(error.diagnostics)
         raise exits.failed("a package has errors") from error

@@ -13,6 +13,7 @@ from axiom.compiler.compile import single_node_plan
 from axiom.compiler.errors import CompileFailed
 from axiom.compiler.model import Package
 from axiom.runtime import catalog
+from axiom.runtime.configs import resolve
 from axiom.runtime.results import Result
 from axiom.runtime.starts import Start
 from axiom.runtime.store.base import FINAL
@@ -174,6 +175,7 @@ async def _asked(
     wrong = service.validators.violations(graph_id, plan, given)
     if wrong:
         raise Problem("invalid_input", f"{wrong[0]['path']}: {wrong[0]['message']}", errors=wrong)
+    config = await resolve(service.raw_store, caller.account, plan, config_id)
     if webhook is not None:
         await service.egress.check(webhook["url"])
     asked_hash = ""
@@ -198,6 +200,7 @@ async def _asked(
         asked_hash,
         service.settings.retention_days,
         start_at=start_at,
+        config=config,
     )
     return Asked(start, waits, seconds)
 

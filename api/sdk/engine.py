@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -17,6 +17,7 @@ from axiom.compiler.artifact import Node
 from axiom.runtime import catalog, telemetry
 from axiom.runtime import events as e
 from axiom.runtime.clock import Clock, SystemClock
+from axiom.runtime.engine import Execution
 from axiom.runtime.events import Event
 from axiom.runtime.failures import Failure, failure_of
 from axiom.runtime.limits import CONCURRENT_EXECUTIONS, LEASE_MS
@@ -217,6 +218,9 @@ class NoNodes:
 
     def context(self, attempt: Attempt, resume_after: Any = None) -> Any:
         raise RuntimeError("coded workflows make their own")
+
+    async def unlock(self, execution: Execution, names: Collection[str]) -> Failure | None:
+        raise RuntimeError("coded workflows declare no secrets")
 
     async def elsewhere(self, attempt: Attempt, isolation: str, value: Any) -> Any:
         raise RuntimeError("coded workflows have no nodes")

@@ -13,7 +13,7 @@ import pytest
 from http_kit import House, house, order, plan, run
 
 from axiom.api import doors
-from axiom.runtime import catalog
+from axiom.runtime import catalog, configs
 from axiom.runtime import events as e
 
 INVOKE = "/invocations/v1/flows/invoke"
@@ -161,6 +161,7 @@ def test_waiting_or_not_is_no_other_request_under_the_same_key() -> None:
             first = await at.invoke(graph_id, headers=headers)
             again = await at.invoke(graph_id, wait=True, timeout_seconds=0, headers=headers)
             assert first.json()["execution_id"] == again.json()["execution_id"]
+            await configs.put_profile(at.store, "default", "other", configs.Profile({}, {}, {}))
             moved = await at.invoke(graph_id, config_id="other", headers=headers)
             problem(moved, 409, "idempotency_mismatch")
 
@@ -376,9 +377,11 @@ def test_config_and_trace_are_recorded_with_the_run() -> None:
         async with house() as at:
             link = f"00-{'a' * 32}-{'b' * 16}-01"
             graph_id = await at.publish(plan(timeout_seconds=60.0))
+            await configs.put_profile(at.store, "default", "blue", configs.Profile({"a": 1}, {}, {}))
             execution_id = await at.start(graph_id, config_id="blue", headers={"traceparent": link})
             (first,) = await at.store.read(execution_id)
             assert first.body["config_id"] == "blue"
+            assert first.body["config"]["values"] == {"a": 1}
             assert first.body["link"] == link
             assert first.body["deadline"] == first.at + 60_000
             bad = await at.start(graph_id, headers={"traceparent": "00-nonsense"})

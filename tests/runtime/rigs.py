@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from axiom.compiler.artifact import Plan, freeze
 from axiom.runtime import events as e
 from axiom.runtime.clock import Clock
+from axiom.runtime.engine import Execution
 from axiom.runtime.events import Event
 from axiom.runtime.failures import Failure, failure_of
 from axiom.runtime.perform import Attempt, HandlerFailed
@@ -41,6 +42,9 @@ class Hands:
             fencing_token=execution.epoch,
             resume_after=resume_after,
         )
+
+    async def unlock(self, execution: Execution, names: Collection[str]) -> Failure | None:
+        return None
 
     async def elsewhere(self, attempt: Attempt, isolation: str, value: Any) -> Any:
         self.elsewhere_calls.append((attempt.step.node.alias, isolation))

@@ -72,7 +72,7 @@ def test_a_secret_is_struck_out_wherever_the_reads_cut_it(parts: list[str]) -> N
     text = "".join(parts)
     assert not any("abc" in message for message in lines.messages)
     assert "abc" not in output.tail
-    assert lines.messages == [line.replace("abc", "***") for line in text.split("\n") if line]
+    assert lines.messages == [line.replace("abc", "[redacted]") for line in text.split("\n") if line]
 
 
 class Stub(Forks):

@@ -115,7 +115,7 @@ def test_secrets_are_struck_out_of_lines() -> None:
     context = lines.context(secrets={"A": "canary", "B": "canary-long", "EMPTY": ""})
     context.log.info("it is canary-long", value="canary", nested={"deep": ["canary"]}, number=5)
     ((_, message, fields),) = lines.lines
-    assert message == "it is ***"
+    assert message == "it is [redacted]"
     assert "canary" not in str(fields)
     assert fields["number"] == 5
 
@@ -123,14 +123,14 @@ def test_secrets_are_struck_out_of_lines() -> None:
 @given(st.lists(st.text("ab", min_size=1, max_size=3)), st.text("abc"))
 def test_no_secret_is_left(values: list[str], text: str) -> None:
     out = redacted(text, {str(index): value for index, value in enumerate(values)})
-    assert not any(value in out for value in values)
+    assert not any(value in piece for value in values for piece in out.split("[redacted]"))
 
 
 def test_no_secret_is_left_in_a_failure() -> None:
     failure = Failure("x", "the canary sang", details={"a": ["canary", {"b": "a canary"}, 5]})
     assert redacted_failure(failure, {}) is failure
     assert redacted_failure(failure, {"K": "canary"}) == Failure(
-        "x", "the *** sang", details={"a": ["***", {"b": "a ***"}, 5]}
+        "x", "the [redacted] sang", details={"a": ["[redacted]", {"b": "a [redacted]"}, 5]}
     )
 
 
