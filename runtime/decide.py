@@ -11,6 +11,7 @@ from collections.abc import Container
 from typing import Any, Final
 
 from . import events as e
+from .debugging import free
 from .events import Event
 from .limits import PARALLEL_NODES, POISON_TAKEOVERS, SHORT_WAIT_MS
 from .state import COMPLETED, NOT_TAKEN, Key, State, Wait
@@ -43,7 +44,7 @@ def decide(
     if state.waiting or state.mapping:
         following += _wake(topology, state, at, epoch)
     room = PARALLEL_NODES - len(state.running)
-    for key in state.ready:
+    for key in state.ready if state.debug is None else free(state):
         if room <= 0:
             break
         if topology.plan.nodes[key[0]].pool in pools:
@@ -138,8 +139,9 @@ def park(topology: Topology, state: State, now: int, pools: Container[str]) -> P
     if state.held:
         idle = next(iter(state.ready or state.retrying or state.waiting), (topology.entry,))
         return Park(topology.plan.nodes[idle[0]].pool, state.deadline)
-    if state.ready:
-        pools_wanted = [topology.plan.nodes[key[0]].pool for key in state.ready]
+    ready = state.ready if state.debug is None else list(free(state))
+    if ready:
+        pools_wanted = [topology.plan.nodes[key[0]].pool for key in ready]
         return None if any(pool in pools for pool in pools_wanted) else Park(pools_wanted[0], 0)
     due = next_due(state)
     if due is not None and due - now < SHORT_WAIT_MS:

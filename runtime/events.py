@@ -11,6 +11,7 @@ so that a missing, altered, reordered or cut-off event is found (``verify.py``).
 The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": bytes}`` when it is large)::
 
     ExecutionAccepted    {graph_id, flow, mode, account, input: value, deadline?: ms, ready_at?: ms, webhook?,
+                          debug?: {breakpoints: [alias], pause_at_start},
                           config_id?, config?, link?: traceparent, key?, parent?,
                           origin?: {execution_id, kind, seq}, scope?}       always seq 1
     ExecutionStarted     {worker}                                            the first claim
@@ -43,6 +44,8 @@ The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": 
     ExecutionResumed     {by?, comment?}
     NodeStreaming        {resumes}                                           a pipeline node's handler begins here
     NodeStreamed         {frames}                                            it has ended, its frames are in the log
+    DebugOrdered         {action: continue|step|pause|breakpoints|edit,      of a debug run; step and edit name a node
+                          breakpoints?: [alias], input?: value, by?}
     GateWaiting          {due: ms}                                           its first arm came; it has till then
     GateTimedOut         {arrived, arms}                                     counts; it goes with them, or fails
 
@@ -83,6 +86,7 @@ COMPENSATION_STARTED: Final = "CompensationStarted"
 NODE_REUSED: Final = "NodeReused"
 HELD: Final = "ExecutionHeld"
 RESUMED: Final = "ExecutionResumed"
+DEBUG_ORDERED: Final = "DebugOrdered"
 GATE_WAITING: Final = "GateWaiting"
 GATE_TIMED_OUT: Final = "GateTimedOut"
 
@@ -113,6 +117,7 @@ CODES: Final[dict[str, int]] = {
     NODE_REUSED: 24,
     HELD: 25,
     RESUMED: 26,
+    DEBUG_ORDERED: 27,
     GATE_WAITING: 31,
     GATE_TIMED_OUT: 32,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from . import debugging
 from . import events as e
 from .events import Event
 from .limits import SHORT_WAIT_MS
@@ -74,6 +75,7 @@ def _accepted(topology: Topology, draft: State, event: Event) -> None:
     draft.accepted = True
     draft.deadline = event.body.get("deadline")
     draft.heir = event.body.get("origin", _NO_ORIGIN)["kind"] == "restart"
+    debugging.opened(topology, draft, event)
     entry = (topology.entry, topology.opening())
     ready_at = event.body.get("ready_at", 0)
     if ready_at > event.at and topology.plan.mode == "unary":
@@ -149,6 +151,7 @@ def _node_started(topology: Topology, draft: State, event: Event) -> None:
         raise IllegalTransition(f"{event.node} starts attempt {event.attempt} while {run and run.phase}")
     if run.phase == READY:
         draft.ready = draft.ready.delete(key)
+        debugging.begun(draft, key)
     else:
         draft.retrying = draft.retrying.delete(key)
     _run(draft, key, event.attempt)
@@ -300,6 +303,8 @@ def _permitted(draft: State, key: Key, wait: Wait) -> None:
 
 def _map_opened(topology: Topology, draft: State, event: Event) -> None:
     open_map(draft, _finish_attempt(topology, draft, event), event.body, event.attempt)
+    if draft.debug is not None:
+        debugging.rest(draft)
 
 
 # --- gates ----------------------------------------------------------------------------------------------------------
@@ -369,6 +374,7 @@ APPLY: Final = {
     e.SIGNAL_RECEIVED: _signal_received,
     e.PAUSE_ANSWERED: _pause_answered,
     e.PAUSE_CHANGED: _pause_changed,
+    e.DEBUG_ORDERED: debugging.ordered,
     e.CANCEL_REQUESTED: _cancel_requested,
     e.COMPENSATION_STARTED: _compensation_started,
     e.NODE_REUSED: _node_reused,
@@ -478,6 +484,8 @@ def _finish_attempt(topology: Topology, draft: State, event: Event, forget: bool
 
 def _rest(draft: State) -> None:
     """The status of a run in which nothing runs: what it waits for, if the wait is worth showing."""
+    if draft.debug is not None and debugging.rest(draft):
+        return
     if draft.running or draft.ready or draft.undoing is not None or not (draft.retrying or draft.waiting):
         return
     if draft.held:

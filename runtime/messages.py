@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from axiom.compiler.artifact import FLOW_INPUT
 
 from . import events as e
+from .debugging import edited
 from .failures import Failure
 from .limits import VALUES_KEPT
 from .prepared import Arm, BadMessage, Step
@@ -37,6 +38,9 @@ class Messages:
     async def into(self, step: Step, key: Key) -> Any:
         """Return the message that a node gets. ``BadMessage`` if it can't be made."""
         state = self._execution.state
+        given = None if state.debug is None else edited(state, key)
+        if given is not None:
+            return await self.of_event(given, "input")
         if state.undoing is not None:
             return await self._to_undo(key)
         if step.backs:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from .debugging import stopped
 from .reasons import EVENT, PERSON, SHOWN, TIMER, WORKER, Reason, View, span, where, worker_name
 from .state import ARRIVED, Key, Wait
 
@@ -42,6 +43,17 @@ def _waits(view: View, kind: str) -> Iterator[tuple[Key, Wait]]:
     if view.state is not None:
         found = ((key, wait) for key, wait in view.state.waiting.items() if wait.kind == kind)
         yield from islice(found, SHOWN)
+
+
+def debugged(view: View) -> Iterator[Reason]:
+    """Nodes that a debug run has stopped before."""
+    if view.state is None:
+        return
+    for key in stopped(view.state)[:SHOWN]:
+        alias = view.alias(key)
+        text = f"Node {alias}{where(key)} is stopped before its start by the debugger."
+        after = f"axiom debug {view.id} --step runs it, --continue lets everything go on."
+        yield Reason("debug_paused", text, after, PERSON, alias, key[1])
 
 
 def pauses(view: View) -> Iterator[Reason]:
@@ -112,7 +124,8 @@ def retries(view: View) -> Iterator[Reason]:
     state = view.state
     if state is None:
         return
-    soonest = sorted(state.retrying.items(), key=lambda item: item[1])
+    failed_ones = ((key, due) for key, due in state.retrying.items() if state.nodes[key].attempt)
+    soonest = sorted(failed_ones, key=lambda item: item[1])
     for key, due in soonest[:SHOWN]:
         alias, run = view.alias(key), state.nodes[key]
         failed = view.events.get(run.seq)

@@ -136,6 +136,8 @@ def make_ready(draft: State, key: Key) -> None:
     """A node may start."""
     draft.nodes = draft.nodes.set(key, Run(READY, 0, draft.seq))
     draft.ready = draft.ready.set(key, draft.seq)
+    if draft.debug is not None and key[0] in draft.debug.breakpoints and draft.undoing is None:
+        draft.debug = draft.debug._replace(stopped=True)
 
 
 def _arrows(

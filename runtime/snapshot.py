@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgpack
 from immutables import Map
 
-from .state import Arms, Mapping, Run, State, Wait, Woken
+from .state import Arms, Debug, Mapping, Run, State, Wait, Woken
 
 SNAPSHOT_FORMAT: Final = 4
 _MAPS: Final = (
@@ -65,6 +65,8 @@ def load(data: bytes) -> State | None:
         setattr(
             state, name, Map(items if record is None else [(key, record(*value)) for key, value in items])
         )
+    if state.debug is not None:
+        state.debug = Debug(*state.debug)
     if state.outcome is not None:
         state.outcome = dict(state.outcome)
     return state

@@ -33,6 +33,8 @@ class Start(NamedTuple):
     """Where the flow says nothing."""
     scope: str | None = None
     """What the run's effects are counted in, where it isn't the run itself."""
+    debug: Mapping[str, Any] | None = None
+    """Of a debug run: ``{"breakpoints": [alias], "pause_at_start": bool}``."""
     parent: Mapping[str, Any] | None = None
     """Of a child: ``{"execution_id", "node", "iteration", "attempt", "waits"}``."""
     start_at: int | None = None
@@ -62,6 +64,7 @@ def creation(now: int, start: Start, execution_id: str, value: Mapping[str, Any]
         "config": start.config,
         "link": start.link,
         "key": start.key,
+        "debug": start.debug,
         "parent": start.parent,
         "scope": start.scope,
     }

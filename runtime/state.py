@@ -112,6 +112,18 @@ class Mapping(NamedTuple):
     tolerant: bool = False
 
 
+class Debug(NamedTuple):
+    """A debug run (``debugging.py``)."""
+
+    breakpoints: tuple[int, ...] = ()
+    """Numbers of the nodes to stop before."""
+    stopped: bool = False
+    let: tuple[Key, ...] = ()
+    """What may start all the same."""
+    edits: tuple[tuple[Key, int], ...] = ()
+    """Nodes whose input a person gave, and the seq of the event that holds it."""
+
+
 class IllegalTransition(ValueError):
     """This event can't happen in this state. A late result, or a damaged journal."""
 
@@ -132,6 +144,7 @@ class State:
         "cancelling",
         "counts",
         "deadline",
+        "debug",
         "doom",
         "end",
         "epoch",
@@ -173,6 +186,7 @@ class State:
         """A restart: what it took over is its own, also to compensate."""
         self.held = 0
         """The seq of the event that holds the run, while it does: nothing new starts until someone resumes it."""
+        self.debug: Debug | None = None
         self.nodes: Map[Key, Run] = _NONE
         self.ready: Map[Key, int] = _NONE
         """Value: the seq at which it became ready."""
@@ -237,6 +251,7 @@ class State:
         other.cancelling = self.cancelling
         other.counts = self.counts
         other.deadline = self.deadline
+        other.debug = self.debug
         other.doom = self.doom
         other.end = self.end
         other.epoch = self.epoch

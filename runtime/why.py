@@ -31,6 +31,7 @@ BRANCHES: Final[tuple[Branch, ...]] = (
     of_nodes.compensating,
     of_nodes.on_hold,
     of_nodes.running,
+    of_nodes.debugged,
     of_nodes.pauses,
     of_nodes.events,
     of_nodes.children,

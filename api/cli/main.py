@@ -30,6 +30,10 @@ COMMANDS: Final = {
     "run": (f"{HERE}.run:run", "Start a flow, and wait for or stream its result."),
     "executions": (f"{HERE}.executions:executions", "List, inspect, follow and cancel executions."),
     "why": (f"{HERE}.executions:why", "Tell why an execution waits, and what will move it."),
+    "debug": (
+        f"{HERE}.debug:debug",
+        "Show where a run is stopped and with which inputs; step, continue, edit.",
+    ),
     "flows": (f"{HERE}.registry:flows", "List the flows that can be started by name."),
     "aliases": (f"{HERE}.registry:aliases", "Show and move the names of artifacts."),
     "packages": (f"{HERE}.registry:packages", "List the packages that were published."),

@@ -26,6 +26,7 @@ GRAPH_ID: Final = re.compile(r"[a-z2-7]{32}")
 ONE_CALL_SECONDS: Final = 25.0
 """How long one HTTP call waits; a longer wait is several."""
 REJOIN_SECONDS: Final = 0.5
+STOP_LOOK_SECONDS: Final = 0.2
 FINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 STOPPED: Final = FINAL | {"PAUSED", "DEBUG_PAUSED"}
 
@@ -43,6 +44,8 @@ STOPPED: Final = FINAL | {"PAUSED", "DEBUG_PAUSED"}
 @click.option("--delay", type=click.FloatRange(min=0), help="Start after so many seconds; the same.")
 @click.option("--idempotency-key", help="A second start with the same key finds the first.")
 @click.option("--config-id", help="The config that the run gets, over the defaults.")
+@click.option("--debug", is_flag=True, help="Stop before the first node: axiom debug moves it on.")
+@click.option("--break", "breakpoints", multiple=True, help="Stop before this node; may be repeated.")
 @click.option("--json", "json_", is_flag=True, help="Print the whole answer, not the output alone.")
 @target_options
 def run(
@@ -55,6 +58,8 @@ def run(
     delay: float | None,
     idempotency_key: str | None,
     config_id: str | None,
+    debug: bool,
+    breakpoints: tuple[str, ...],
     json_: bool,
 ) -> int:
     """Start a flow, and wait for or stream its result.
@@ -73,7 +78,9 @@ def run(
         how = "no-wait"
     deadline = time.monotonic() + timeout if timeout else None
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-    more = {**when, **({"config_id": config_id} if config_id else {})}
+    more: dict[str, Any] = {**when, **({"config_id": config_id} if config_id else {})}
+    if debug or breakpoints:
+        more["debug"] = {"pause_at_start": debug, "breakpoints": list(breakpoints)}
     if Path(flow).exists():
         from .local import run_local
 
@@ -123,8 +130,10 @@ async def _run(
 ) -> int:
     if how == "stream":
         return await _stream(target, body, deadline, headers, json_)
-    wait = how != "no-wait"
-    call = {**body, "wait": wait, **({"timeout_seconds": _left(deadline, ONE_CALL_SECONDS)} if wait else {})}
+    wait, debug = how != "no-wait", "debug" in body
+    call = {**body, "wait": wait and not debug}
+    if call["wait"]:
+        call["timeout_seconds"] = _left(deadline, ONE_CALL_SECONDS)
     path = "/invocations/v1/flows/invoke"
     answer = await target.post(path, call, headers=headers, timeout=None, accept=(409,))
     if answer.get("code") == "wrong_mode" and how is None:
@@ -136,7 +145,8 @@ async def _run(
         output.as_json(answer) if json_ else output.data(execution_id)
         return exits.DONE
     if "result" not in answer:
-        status = await _follow(target, execution_id, deadline)
+        follow = _follow_stops if debug else _follow
+        status = await follow(target, execution_id, deadline)
         if status not in FINAL:
             return _unfinished(execution_id, status)
         answer["result"] = await target.get(f"/invocations/v1/executions/{execution_id}/output")
@@ -175,6 +185,15 @@ async def _follow(target: Target, execution_id: str, deadline: float | None) -> 
                         pass
         except TimeoutError:
             pass
+
+
+async def _follow_stops(target: Target, execution_id: str, deadline: float | None) -> str:
+    """The same for a debug run, which stops long before any stream ends."""
+    while True:
+        status = str((await target.get(f"/invocations/v1/executions/{execution_id}"))["status"])
+        if status in STOPPED or (deadline is not None and time.monotonic() >= deadline):
+            return status
+        await asyncio.sleep(_left(deadline, STOP_LOOK_SECONDS))
 
 
 async def _stream(
@@ -231,7 +250,7 @@ def _unfinished(execution_id: str, status: str) -> int:
     raise exits.Stop(
         f"{execution_id} {said}",
         exits.PAUSED if paused else exits.TIMED_OUT,
-        f"axiom executions tail {execution_id}",
+        f"axiom {'debug' if status == 'DEBUG_PAUSED' else 'executions tail'} {execution_id}",
     )
 
 

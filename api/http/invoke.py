@@ -26,6 +26,7 @@ from ..requests import Fields, idempotency_key, json_of, last_event_id, seconds_
 from ..service import Service, needs, wrong_mode
 from ..streams import FrameReader, stream
 from ..wire import Json
+from .debug import debug_of
 
 INVOKE: Final = "/invocations/v1/flows/invoke"
 STREAM: Final = "/invocations/v1/flows/invoke/stream"
@@ -38,7 +39,7 @@ NODE_FIELDS: Final = (
     "start_at",
     "delay_seconds",
 )
-FIELDS: Final = ("graph_id", "flow", *NODE_FIELDS)
+FIELDS: Final = ("graph_id", "flow", "debug", *NODE_FIELDS)
 EXECUTION_HEADER: Final = "axiom-execution-id"
 
 
@@ -167,6 +168,9 @@ async def _asked(
     waits, seconds = fields.flag("wait", wait), fields.seconds("timeout_seconds")
     config_id = fields.text("config_id", 200)
     start_at = start_time(fields, service.store.now())
+    debug = debug_of(fields, plan)
+    if debug is not None and start_at is not None:
+        fields.wrong("starts at once: leave start_at and delay_seconds out", "debug")
     if not fields.has("input"):
         fields.wrong("is missing", "input")
     fields.done()
@@ -181,11 +185,10 @@ async def _asked(
     asked_hash = ""
     if key is not None:
         named = fields.raw("flow") or graph_id  # an alias that moves between two tries is no other request
-        when = {
-            name: fields.raw(name) for name in ("start_at", "delay_seconds") if fields.raw(name) is not None
-        }
+        told = {name: fields.raw(name) for name in ("start_at", "delay_seconds", "debug")}
+        more = {name: value for name, value in told.items() if value is not None}
         asked_hash = _hash(
-            {"which": named, "input": given, "webhook": webhook, "config_id": config_id, **when}
+            {"which": named, "input": given, "webhook": webhook, "config_id": config_id, **more}
         )
     link = traceparent(request.headers.get("traceparent"))
     start = Start(
@@ -199,6 +202,7 @@ async def _asked(
         key,
         asked_hash,
         service.settings.retention_days,
+        debug=debug,
         start_at=start_at,
         config=config,
     )
