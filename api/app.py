@@ -34,6 +34,7 @@ from .http import (
     pauses,
     probes,
     registry,
+    schedules,
     secrets,
     web,
 )
@@ -53,6 +54,7 @@ ROUTES: list[BaseRoute] = [
     *console.ROUTES,
     *configs.ROUTES,
     *secrets.ROUTES,
+    *schedules.ROUTES,
     *pages.ROUTES,
     *web.ROUTES,
     *probes.ROUTES,

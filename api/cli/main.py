@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "flows": (f"{HERE}.registry:flows", "List the flows that can be started by name."),
     "aliases": (f"{HERE}.registry:aliases", "Show and move the names of artifacts."),
     "packages": (f"{HERE}.registry:packages", "List the packages that were published."),
+    "schedules": (f"{HERE}.schedules:schedules", "List, make, pause and start schedules."),
     "keys": (f"{HERE}.keys:keys", "Create, list and revoke API keys."),
     "configs": (f"{HERE}.configs:configs", "Show and change what runs are configured with."),
     "secrets": (f"{HERE}.secrets:secrets", "Set, rotate, list and delete secrets, and rotate their key."),

@@ -22,6 +22,7 @@ from axiom.runtime.catalog import load_plan
 from axiom.runtime.clock import SystemClock
 from axiom.runtime.egress import Egress
 from axiom.runtime.pruner import Pruner
+from axiom.runtime.scheduler import Scheduler
 from axiom.runtime.store.base import Store
 from axiom.runtime.webhooks import Deliveries
 
@@ -57,7 +58,8 @@ async def serving(store: Store, settings: Settings, listener: socket.socket) -> 
     egress = Egress(settings.webhook_allow)
     deliveries = Deliveries(store, clock, egress)
     carrier = Carrier(store, clock, deliveries.session, partial(load_plan, store))
-    parts = (deliveries, carrier, Pruner(store, clock))
+    scheduler = Scheduler(store, clock, settings.retention_days)
+    parts = (deliveries, carrier, Pruner(store, clock), scheduler)
     app = create_app(store, settings, clock=clock, egress=egress)
     server = _Server(
         uvicorn.Config(
