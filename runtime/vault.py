@@ -268,9 +268,12 @@ async def reseal(store: Store, keys: Keys) -> tuple[int, int]:
     public = keys.public
     if public is None:
         raise NoKey
+    documents = await every(store, KIND)
+    for document in documents:
+        account, _, name = document.key.partition("/")
+        _key_for(keys, account, _told(name, document))  # before anything is changed
     await store.put(KEY_KIND, PUBLIC, public)  # first: what is set meanwhile is sealed with it already
     done = 0
-    documents = await every(store, KIND)
     for document in documents:
         account, _, name = document.key.partition("/")
         done += await _resealed(store, keys, public, account, name)
@@ -283,16 +286,20 @@ async def _resealed(store: Store, keys: Keys, public: bytes, account: str, name:
         told = _told(name, found)
         if told.key_id == key_id_of(public):
             return False
-        key = keys.find(told.key_id)
-        if key is None:
-            raise BadKey(
-                f"the secret {name!r} of {account!r} is sealed with the key {told.key_id}: give that too"
-            )
-        value = _open(key, account, told, unpack_value(found.value)[5])
+        value = _open(_key_for(keys, account, told), account, told, unpack_value(found.value)[5])
         fresh = told._replace(key_id=key_id_of(public))
         if await _write(store, account, fresh, value, public, found.version):
             return True
     return False
+
+
+def _key_for(keys: Keys, account: str, told: Secret) -> X25519PrivateKey:
+    key = keys.find(told.key_id)
+    if key is None:
+        raise BadKey(
+            f"the secret {told.name!r} of {account!r} is sealed with the key {told.key_id}: give that too"
+        )
+    return key
 
 
 # --- what workers do ------------------------------------------------------------------------------------------------

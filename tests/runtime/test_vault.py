@@ -144,6 +144,7 @@ def test_sealing_anew_needs_every_key_and_can_be_repeated(tmp_path: Path) -> Non
         assert (await opened(store, worker, "KEY")).values == {"KEY": "canary-a"}
         with pytest.raises(BadKey, match="give that too"):
             await vault.reseal(store, Keys(vault.new_key(CLOCK)))
+        assert await vault.published_key(store) == Keys(first).public, "nothing was changed"
         vault.write_key_file(file, f"{vault.new_key(CLOCK)}\n{first}\n")
         assert await vault.reseal(store, Keys(file=file)) == (2, 2)
         assert await vault.reseal(store, Keys(file=file)) == (0, 2)
