@@ -17,6 +17,10 @@ from process_kit import Bed, a_bed  # noqa: E402
 STORES = ("sqlite", "redis")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-event", action="store_true", help="kill a worker at each event, not at a few")
+
+
 @pytest.fixture(params=STORES)
 def bed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bed]:
     """A bed of the test's own, over each store."""
