@@ -64,6 +64,8 @@ class Driver:
         self._values: dict[Key, Any] = {}
         """What completed operations came to: a value as events hold it."""
         self._operations: dict[Key, Operation] = {}
+        self._places: dict[Key, int] = {}
+        """How many calls alike came before it."""
         self._fibers: list[Fiber] = []
         self._count = 0
         self._draft: State = execution.state
@@ -119,6 +121,9 @@ class Driver:
             self._values[key] = body["output"]
             if body.get("recorded") and event.node:
                 self._note((event.node, ""), Recorded(key, body["hash"]))
+        elif event.kind == e.NODE_REUSED and event.node:
+            self._values[key] = body["output"]
+            self._note((event.node, body["hash"]), Recorded(key, body["hash"]))
         elif event.kind == e.NODE_WOKEN:
             self._values[key] = {"woken": body["by"], "seq": body.get("seq", 0)}
 
@@ -139,7 +144,7 @@ class Driver:
                     if event.kind == e.NODE_COMPLETED:
                         self._values[0, event.iteration] = event.body["output"]
             self._wake()
-            if not execution.draining:
+            if not (execution.draining or self._draft.held):
                 await self._step()
             leaving = self._leaving()
             if not self._events and leaving is None:
@@ -186,7 +191,7 @@ class Driver:
             if body is not None:
                 self._values[key] = {"woken": body["by"], "seq": body.get("seq", 0)}
                 self._append(self._event(e.NODE_WOKEN, self._name(key), key, 1, body))
-        for key, due in list(draft.retrying.items()):
+        for key, due in () if draft.held else list(draft.retrying.items()):
             if due <= self._now and key in self._operations:
                 operation = self._operations[key]
                 self._append(self._started(operation, key, draft.nodes[key].attempt + 1))
@@ -203,6 +208,8 @@ class Driver:
         if draft.final or draft.running or execution._outcomes:
             return None
         due = next_due(draft)
+        if draft.held:
+            return Park(execution.head.queue, due)
         if execution.draining:
             return Park(execution.head.queue, due if draft.waiting or draft.retrying else 0)
         if due is not None and due - self._now < SHORT_WAIT_MS:
@@ -318,11 +325,11 @@ class Driver:
             key, was = recorded[place]
             if was != digest:
                 raise Diverged(f"{operation.title} was asked for with other arguments than the journal holds")
-            self._operations[key] = operation
+            self._operations[key], self._places[key] = operation, place
             return key
         key = (0, (self._count,))
         self._note(known, Recorded(key, digest))
-        self._operations[key] = operation
+        self._operations[key], self._places[key] = operation, place
         self._append(self._opening(operation, key, name, digest))
         return key
 
@@ -400,7 +407,9 @@ class Driver:
         execution = self.execution
         for key, number in sorted(execution.state.running.items()):
             if key not in execution._attempts and key in self._operations:
-                attempt = TaskAttempt(execution, self._operations[key], key, number)
+                operation = self._operations[key]
+                scope = f"{execution.accepted.get('scope') or execution.id}/{_digest(operation)}"
+                attempt = TaskAttempt(execution, operation, key, number, (scope, self._places[key]))
                 execution._attempts[key] = attempt
                 attempt.task = execution.host.clock.spawn(
                     attempt.work(), f"{execution.id}/{attempt.operation.name}"

@@ -45,11 +45,15 @@ def within(context: Context, call: Callable[[Context], Any]) -> Any:
 class TaskAttempt:
     """One attempt of a task."""
 
-    def __init__(self, execution: Execution, operation: Operation, key: Key, number: int) -> None:
+    def __init__(
+        self, execution: Execution, operation: Operation, key: Key, number: int, effect: tuple[str, int]
+    ) -> None:
         self.execution: Final = execution
         self.operation: Final = operation
         self.key: Final = key
         self.number: Final = number
+        self._effect: Final = effect
+        """The scope of its effects, and how many calls alike came before it: its idempotency key, also in a restart."""
         self.task: asyncio.Task[Any] | None = None
         self._timed_out = False
 
@@ -82,13 +86,14 @@ class TaskAttempt:
     async def _call(self) -> Any:
         execution, operation = self.execution, self.operation
         assert operation.call is not None
+        scope, place = self._effect
         context = Context(
             execution.id,
             operation.name,
-            self.key[1],
+            (place,),
             self.number,
             execution.epoch,
-            scope=execution.accepted.get("scope") or execution.id,
+            scope=scope,
             config=values_of(execution.accepted),
         )
         call = operation.call

@@ -443,6 +443,11 @@ def _operation_woken(topology: Topology, draft: State, event: Event) -> None:
     _rest(draft)
 
 
+def _operation_reused(topology: Topology, draft: State, event: Event) -> None:
+    key = _new_operation(topology, draft, event)
+    draft.nodes = draft.nodes.set(key, Run(COMPLETED, event.attempt, draft.seq))
+
+
 def _new_operation(topology: Topology, draft: State, event: Event) -> Key:
     key = _key(topology, event)
     if key in draft.nodes:
@@ -458,6 +463,7 @@ CODED: Final = {
     e.NODE_FAILED: _operation_failed,
     e.NODE_WAITING: _operation_waiting,
     e.NODE_WOKEN: _operation_woken,
+    e.NODE_REUSED: _operation_reused,
 }
 
 

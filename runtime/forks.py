@@ -77,6 +77,8 @@ def fork(prepared: Prepared, history: Sequence[Event], origin: Origin, at: int) 
     accepted = _accepted(history[0], origin, prepared)
     topology = prepared.topology
     state = fold(topology, BLANK, [Event(e.ACCEPTED, at, body=accepted)])
+    if topology.coded:
+        return _of_operations(topology, state, accepted, history, origin, at)
     undone, cause = _undone(topology, history), _cause(topology, history)
     reused: list[Event] = []
     again: list[tuple[str, tuple[int, ...], int]] = []
@@ -102,6 +104,41 @@ def fork(prepared: Prepared, history: Sequence[Event], origin: Origin, at: int) 
         raise Unforkable(f"it would take over {len(reused)} outcomes, and {REUSED_MOST} at most")
     values = [accepted["input"], *(event.body.get("output", {}) for event in reused)]
     return Made(accepted, reused, [value["blob"] for value in values if "blob" in value], state, again)
+
+
+def _of_operations(
+    topology: Topology,
+    state: State,
+    accepted: dict[str, Any],
+    history: Sequence[Event],
+    origin: Origin,
+    at: int,
+) -> Made:
+    """A workflow's fork: what its tasks returned and what it recorded is reused; times, events and people come anew."""
+    if origin.edit is not None and origin.edit.seq != 1:
+        raise Unforkable(
+            "a workflow's result is found by what it was called with: only its input may be another"
+        )
+    hashes: dict[tuple[int, ...], str] = {}
+    reused = []
+    for event in history:
+        body = event.body
+        if event.kind == e.NODE_STARTED and event.attempt == 1:
+            hashes[event.iteration] = body["hash"]
+        elif event.kind in (e.NODE_COMPLETED, e.NODE_REUSED) and event.seq <= origin.seq:
+            told = {"output": body["output"], "hash": body.get("hash", hashes.get(event.iteration, ""))}
+            taken = {**told, "from": event.seq}
+            reused.append(Event(e.NODE_REUSED, at, event.node, event.iteration, 0, 0, taken))
+    if len(reused) > REUSED_MOST:
+        raise Unforkable(f"it would take over {len(reused)} outcomes, and {REUSED_MOST} at most")
+    values = [accepted["input"], *(event.body["output"] for event in reused)]
+    blobs = [value["blob"] for value in values if "blob" in value]
+    again = [
+        (str(event.node), event.iteration, event.seq)
+        for event in history
+        if event.kind in (e.NODE_COMPLETED, e.NODE_REUSED) and event.seq > origin.seq
+    ]
+    return Made(accepted, reused, blobs, fold(topology, state, reused), again)
 
 
 def _accepted(first: Event, origin: Origin, prepared: Prepared) -> dict[str, Any]:
