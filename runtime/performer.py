@@ -72,7 +72,7 @@ class LocalPerformer:
     async def unlock(self, execution: Execution, names: Collection[str]) -> Failure | None:
         """Open the secrets that nodes declare by these names, for ``context``; the failure if one can't be."""
         chosen = names_of(names, secrets_chosen(execution.accepted))
-        opened = await self._vault(execution.head.account, chosen)
+        opened = await execution.writer.patiently(lambda: self._vault(execution.head.account, chosen))
         execution.unlocked(opened.values)
         KNOWN.add(opened.values.values())
         for name, (code, message) in opened.missing.items():

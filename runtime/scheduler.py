@@ -18,7 +18,7 @@ import structlog
 from . import catalog
 from .cancelling import cancellation
 from .clock import Clock
-from .configs import UnknownConfig, resolve
+from .configs import ConfigUnfit, UnknownConfig, resolve
 from .limits import RETENTION_DAYS
 from .schedules import (
     KIND,
@@ -184,7 +184,7 @@ async def fire(store: Store, clock: Clock, schedule: Schedule, firing: Firing, r
     try:
         plan = await catalog.owned_plan(store, schedule.account, firing.graph_id)
         config = await resolve(store, schedule.account, plan, schedule.config_id)
-    except (catalog.UnknownArtifact, UnknownConfig) as error:
+    except (catalog.UnknownArtifact, UnknownConfig, ConfigUnfit) as error:
         raise NotStarted(str(error)) from error
     value = input_of(schedule, firing.due)
     schema = plan.messages.get(plan.input, True)

@@ -17,6 +17,7 @@ from axiom.compiler.artifact import Node
 from axiom.runtime import catalog, telemetry
 from axiom.runtime import events as e
 from axiom.runtime.clock import Clock, SystemClock
+from axiom.runtime.configs import resolve
 from axiom.runtime.engine import Execution
 from axiom.runtime.events import Event
 from axiom.runtime.failures import Failure, failure_of
@@ -149,15 +150,30 @@ class Engine:
             self._worker = None
 
     async def enqueue(
-        self, workflow: Workflow[I, O], payload: I, *, idempotency_key: str | None = None
+        self,
+        workflow: Workflow[I, O],
+        payload: I,
+        *,
+        idempotency_key: str | None = None,
+        config_id: str | None = None,
     ) -> Handle[O]:
-        """Start a run; durable on return. The same key again gives the same run."""
+        """Start a run; durable on return. The same key again gives the same run.
+
+        ``config_id`` names a config over the defaults. ``UnknownConfig``, ``ConfigUnfit``.
+        """
         value = plain(payload)
         artifact = workflow.artifact
         await catalog.store_artifact(self.store, ACCOUNT, artifact)
         digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
         start = Start(
-            ACCOUNT, artifact.graph_id, artifact.plan, value, key=idempotency_key, request_hash=digest
+            ACCOUNT,
+            artifact.graph_id,
+            artifact.plan,
+            value,
+            key=idempotency_key,
+            request_hash=digest,
+            config_id=config_id,
+            config=await resolve(self.store, ACCOUNT, artifact.plan, config_id),
         )
         started = await doors.start_execution(self.store, self.clock, start)
         return Handle(self, started.execution_id, workflow)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from graphs import graph
@@ -14,10 +14,15 @@ from test_streaming import dies, pipeline, rigged
 
 from axiom.compiler.artifact import Plan
 from axiom.runtime import events as e
+from axiom.runtime.context import Surroundings
 from axiom.runtime.engine import Execution
 from axiom.runtime.failures import Failure
 from axiom.runtime.perform import Attempt
+from axiom.runtime.performer import LocalPerformer
+from axiom.runtime.store.base import Unavailable
+from axiom.runtime.vault import Opened
 
+CANARY = "canary-canary"
 MISSING = Failure("secret_missing", "the secret 'KEY' is not set")
 
 
@@ -150,7 +155,7 @@ def test_what_was_opened_stands_in_no_output_and_no_failure_also_not_of_another_
 
 def test_a_stream_that_is_taken_over_has_its_secrets_again() -> None:
     async def scenario(rig: Rig) -> None:
-        hands = rig.hands = Vaulted(KEY="canary-canary")
+        hands = rig.hands = Vaulted(KEY=CANARY)
         began = asyncio.Event()
 
         async def stream(ctx: Any, frames: Any) -> Any:
@@ -168,5 +173,68 @@ def test_a_stream_that_is_taken_over_has_its_secrets_again() -> None:
         await rig.worker()
         assert (await rig.ended(run)).status == "COMPLETED"
         assert hands.asked == 2
+
+    rigged(scenario)
+
+
+class Vault:
+    """Opens ``KEY``; what it is told to raise it raises, once."""
+
+    def __init__(self) -> None:
+        self.trouble: list[Exception] = []
+        self.asked: list[tuple[str, dict[str, str]]] = []
+
+    async def __call__(self, account: str, names: Mapping[str, str]) -> Opened:
+        self.asked.append((account, dict(names)))
+        if self.trouble:
+            raise self.trouble.pop()
+        return Opened(dict.fromkeys(names, CANARY), {})
+
+
+def performed(rig: Rig) -> Vault:
+    """Let the worker's own performer call the handlers."""
+    vault = Vault()
+    rig.hands = LocalPerformer(cast(Any, None), Surroundings(), vault, lambda reason: None)  # type: ignore[assignment]
+    return vault
+
+
+def test_a_store_that_is_away_while_a_secret_is_opened_is_no_failure_of_the_node() -> None:
+    async def scenario(rig: Rig) -> None:
+        vault = performed(rig)
+
+        async def first(ctx: Any, value: Any) -> Any:
+            vault.trouble = [Unavailable("it restarts"), Unavailable("it restarts")]
+            return value
+
+        async def second(ctx: Any, value: Any) -> Any:
+            return {"length": len(ctx.secrets["KEY"])}
+
+        await rig.worker()
+        graph_id = rig.add(needing(graph("a b", "a>b"), "b"), {"a": first, "b": second})
+        run = await rig.start(graph_id, config={**timeouts(), "secrets": {"KEY": "STAGING"}})
+        assert (await rig.ended(run)).status == "COMPLETED"
+        assert await rig.output(run) == {"length": len(CANARY)}
+        assert not [kind for kind in await rig.kinds(run) if kind.startswith(e.NODE_FAILED)]
+        assert set(map(str, vault.asked)) == {str(("default", {"KEY": "STAGING"}))}
+
+    rigged(scenario)
+
+
+def test_what_a_handler_does_to_its_config_is_nobody_elses_business() -> None:
+    async def scenario(rig: Rig) -> None:
+        performed(rig)
+
+        async def spoil(ctx: Any, value: Any) -> Any:
+            found = dict(ctx.config["limits"])
+            ctx.config["limits"]["most"] = 0
+            return found
+
+        await rig.worker()
+        run = await rig.start(
+            rig.add(graph("a b", "a>b"), {"a": spoil, "b": spoil}),
+            config={**timeouts(), "values": {"limits": {"most": 5}}},
+        )
+        assert (await rig.ended(run)).status == "COMPLETED"
+        assert await rig.output(run) == {"most": 5}
 
     rigged(scenario)

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 import pytest
 from sdk_kit import World, play
 
+from axiom.runtime.configs import Profile, UnknownConfig, put_profile
 from axiom.sdk import NodeFailure, OutsideRun, Retry, Run, RunFailed, TaskFailed, current, task, workflow
 
 
@@ -414,5 +415,29 @@ def test_a_person_answers_a_pause_with_the_form_that_was_asked_for() -> None:
             waiting = (await world.store.read(handle.execution_id))[-1]
             assert waiting.body["message"] == "Activate?"
             assert waiting.body["name"] == "pause.0"
+
+    play(scenario)
+
+
+@task
+async def region() -> str:
+    return str(current().config.get("region", "none"))
+
+
+@workflow(name="where", version="1.0.0")
+async def where(run: Run, payload: None) -> str:
+    return await region()
+
+
+def test_a_task_sees_the_values_that_its_run_is_configured_with() -> None:
+    async def scenario(world: World) -> None:
+        async with world.engine(where) as engine:
+            assert await engine.run(where, None) == "none"
+            await put_profile(engine.store, "default", "where/default", Profile({"region": "us"}, {}, {}))
+            await put_profile(engine.store, "default", "eu", Profile({"region": "eu"}, {}, {}))
+            assert await engine.run(where, None) == "us"
+            assert await (await engine.enqueue(where, None, config_id="eu")).wait() == "eu"
+            with pytest.raises(UnknownConfig):
+                await engine.enqueue(where, None, config_id="none")
 
     play(scenario)
