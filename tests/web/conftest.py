@@ -6,5 +6,5 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parent.parent
-for folder in (TESTS / "runtime", TESTS / "simulation"):
+for folder in (TESTS / "runtime", TESTS / "api", TESTS / "simulation"):
     sys.path.insert(0, str(folder))

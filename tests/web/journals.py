@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import test_delayed_starts
+import test_doors_forks
+import test_doors_hold
 import test_gates
 import test_limits
 import test_subflows
@@ -31,7 +33,15 @@ from axiom.runtime.topology import Topology
 
 MOST_EVENTS = 500
 SEEDS = 10
-MODULES = (test_waits, test_gates, test_delayed_starts, test_limits, test_subflows)
+MODULES = (
+    test_waits,
+    test_gates,
+    test_delayed_starts,
+    test_limits,
+    test_subflows,
+    test_doors_forks,
+    test_doors_hold,
+)
 
 
 def told(name: str, topology: Topology, events: list[Event]) -> dict[str, Any]:

@@ -31,7 +31,24 @@ export interface Execution extends Row {
   queue: string;
   frames: number;
   idempotency_key: string | null;
+  origin?: Relative | null;
+  forks?: Relative[];
+  parent?: Relative | null;
+  children?: Relative[];
   error: Failure | null;
+}
+
+/** Another execution of the same family. */
+export interface Relative {
+  execution_id: string;
+  kind?: string;
+  node?: string;
+}
+
+export interface ForkPlan {
+  reused: { node: string; iteration: number[] }[];
+  starts: { node: string; iteration: number[] }[];
+  effects: { node: string; iteration: number[]; counts_once: boolean }[];
 }
 
 export interface JournalEvent {

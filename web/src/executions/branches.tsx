@@ -24,7 +24,7 @@ export function Branches({ run, setNode }: { run: Execution; setNode: (node: str
             <span className={`chip ${gate.state === "waiting" ? "WAITING_ON_GATE" : gate.state === "went" ? "COMPLETED" : gate.state === "failed" ? "FAILED" : ""}`}>{WORDS[gate.state] ?? gate.state}</span>
             <span className="soft">{gate.kind}, {gate.failure_policy === "FAIL_FAST" ? "fails with the first arm that fails" : "tolerates failed arms"}</span>
             <span className="grow" />
-            {gate.needs && <span className="soft">{gate.needs}</span>}
+            {gate.needs && <span className="soft">needs {gate.needs}</span>}
             {gate.due && <span className="soft">until <Moment at={gate.due} now={now} /></span>}
           </div>
           <table>

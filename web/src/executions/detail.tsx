@@ -1,16 +1,17 @@
 // /executions/ID: what one run did, replayed on its graph. Everything here comes from the stored journal, so that it is the
 // same picture after a reload, while it runs, and years later.
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useMemo, useState } from "react";
 import { Link } from "wouter";
 import { ApiError, call } from "../api/client";
-import type { Artifact, Execution, Why } from "../api/types";
+import type { Artifact, Execution, Relative, Why } from "../api/types";
 import { picture } from "../state/replay";
 import { Topology } from "../state/topology";
-import { duration, isFinal } from "../state/words";
+import { duration, isFinal, shortId } from "../state/words";
 import { Boundary } from "../ui/boundary";
 import { useNow } from "../ui/clock";
-import { Copy, Dialog, Loading, Moment, Note, Problem, StatusChip, Tabs } from "../ui/parts";
+import { Copy, Loading, Moment, Note, Problem, StatusChip, Tabs } from "../ui/parts";
+import { Actions } from "./actions";
 import { Branches } from "./branches";
 import { Checkpoints } from "./checkpoints";
 import { Events } from "./events";
@@ -73,7 +74,7 @@ function Run({ run }: { run: Execution }) {
   };
   return (
     <div className="page">
-      <Head run={run} answer={() => setTab("pauses")} />
+      <Head run={run} held={replay?.at(count).held ?? false} answer={() => setTab("pauses")} />
       <div className="stack">
         <section className="card pane" aria-label="The run on its graph">
           <div className="stage">
@@ -98,7 +99,7 @@ function Run({ run }: { run: Execution }) {
   );
 }
 
-function Head({ run, answer }: { run: Execution; answer: () => void }) {
+function Head({ run, held, answer }: { run: Execution; held: boolean; answer: () => void }) {
   const now = useNow();
   const began = Date.parse(run.started_at ?? run.created_at);
   return (
@@ -107,8 +108,7 @@ function Head({ run, answer }: { run: Execution; answer: () => void }) {
         <h1>{run.flow ? <Link href={`/flows/${run.flow}`}>{run.flow}</Link> : "Execution"}</h1>
         <StatusChip status={run.status} />
         <span className="grow" />
-        {run.status === "PAUSED" && <button className="main" onClick={answer}>Answer</button>}
-        {!isFinal(run.status) && <Cancel run={run} />}
+        <Actions run={run} held={held} answer={answer} />
       </div>
       <dl className="facts">
         <div><dt>Execution</dt><dd className="mono">{run.execution_id} <Copy text={run.execution_id} /></dd></div>
@@ -121,6 +121,7 @@ function Head({ run, answer }: { run: Execution; answer: () => void }) {
       </dl>
       {run.error && <div className="problem"><div><code>{run.error.code}</code>{run.error.node && <> at <b>{run.error.node}</b></>}: {run.error.message}</div></div>}
       {!isFinal(run.status) && <WhyLine run={run} />}
+      <Family run={run} />
     </header>
   );
 }
@@ -136,25 +137,16 @@ function WhyLine({ run }: { run: Execution }) {
   return <p className="why" role="status">{why.data ? why.data.summary : " "}</p>;
 }
 
-function Cancel({ run }: { run: Execution }) {
-  const client = useQueryClient();
-  const [asked, setAsked] = useState(false);
-  const cancel = useMutation({
-    mutationFn: () => call(`/invocations/v1/flows/${run.execution_id}`, { method: "DELETE" }),
-    onSuccess: async () => {
-      setAsked(false);
-      await client.invalidateQueries({ queryKey: ["execution", run.execution_id] });
-    },
-  });
-  return (
-    <>
-      <button className="danger" onClick={() => setAsked(true)}>Cancel</button>
-      {asked && (
-        <Dialog title="Cancel this execution?" close={() => setAsked(false)} footer={<><button onClick={() => setAsked(false)}>Keep it running</button><button className="danger" disabled={cancel.isPending} onClick={() => cancel.mutate()}>{cancel.isPending ? "Cancelling…" : "Cancel the execution"}</button></>}>
-          <p>It stops at once, also inside a node that runs. What has completed stays recorded.</p>
-          {cancel.error && <Problem error={cancel.error} />}
-        </Dialog>
-      )}
-    </>
-  );
+/** The executions that this one came from, and those that came from it. */
+function Family({ run }: { run: Execution }) {
+  const link = (one: Relative) => <Link key={one.execution_id} className="mono" href={`/executions/${one.execution_id}`}>{shortId(one.execution_id)}</Link>;
+  const groups: [string, Relative[]][] = [
+    [run.origin?.kind === "restart" ? "Restart of" : "Fork of", run.origin ? [run.origin] : []],
+    ["Subflow of", run.parent ? [run.parent] : []],
+    ["Went on in", run.forks ?? []],
+    ["Started", run.children ?? []],
+  ];
+  const shown = groups.filter(([, all]) => all.length);
+  if (!shown.length) return null;
+  return <div className="row soft">{shown.map(([words, all]) => <span key={words} className="row">{words} {all.slice(0, 12).map(link)}{all.length > 12 && `and ${all.length - 12} more`}</span>)}</div>;
 }

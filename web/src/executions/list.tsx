@@ -9,6 +9,7 @@ import { duration, isFinal, plural, shortId, STATUS_SIGNS, STATUS_WORDS } from "
 import { useNarrow, useNow } from "../ui/clock";
 import { Loading, Moment, Note, Problem, StatusChip } from "../ui/parts";
 import { Virtual } from "../ui/virtual";
+import { BulkDialog } from "./bulk";
 import { useFeed } from "./feed";
 
 const ROW = 44;
@@ -18,13 +19,18 @@ export function ExecutionsPage() {
   const [, go] = useLocation();
   const search = useSearch();
   const filters = readFilters(search);
+  const [bulk, setBulk] = useState(false);
   const set = (change: Partial<Filters>) => go(`/executions${writeFilters({ ...filters, ...change })}`);
   useEffect(() => void (document.title = "Executions · Axiom"), []);
   return (
     <div className="page">
-      <h1>Executions</h1>
+      <div className="row">
+        <h1 className="grow">Executions</h1>
+        <button onClick={() => setBulk(true)} disabled={!anyFilter(filters)} title={anyFilter(filters) ? undefined : "Choose a filter first"}>Cancel or restart all…</button>
+      </div>
       <FilterBar filters={filters} set={set} />
       <List filters={filters} clear={() => go("/executions")} />
+      {bulk && <BulkDialog filters={filters} close={() => setBulk(false)} />}
     </div>
   );
 }

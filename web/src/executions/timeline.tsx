@@ -25,7 +25,7 @@ export function Timeline({ events, count, shown, choose, node }: { events: reado
   const last = events[count - 1];
   const end = Math.max(start + 1, last ? Date.parse(last.at) : now, running ? now : 0);
   const part = (ms: number): string => `${(((ms - start) / (end - start)) * 100).toFixed(3)}%`;
-  const moment = events[shown - 1] ? Date.parse(events[shown - 1]!.at) : end;
+  const moment = running && shown === count ? end : events[shown - 1] ? Date.parse(events[shown - 1]!.at) : end;
   if (!lanes.length) return <div className="note"><p>No node has started yet.</p></div>;
   const title = (bar: Bar) => `${bar.node}${bar.iteration.length ? ` [${bar.iteration.join(", ")}]` : ""}, attempt ${bar.attempt}, ${bar.outcome}, ${duration((bar.end ?? now) - bar.start)}, from ${exact(bar.start)}`;
   return (

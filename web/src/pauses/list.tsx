@@ -34,7 +34,7 @@ export function PausesPage() {
     if (!all.length) return <Note title="Nothing waits for a person"><p>A node with <code>hitl</code> in its configuration waits here until somebody answers.</p></Note>;
     return (
       <div className="card">
-        <table>
+        <table className="cards">
           <thead><tr><th scope="col">Asked</th><th scope="col">Ends</th><th scope="col">Flow</th><th scope="col">Node</th><th scope="col">Question</th><th scope="col"><span className="hidden">Answer</span></th></tr></thead>
           <tbody>
             {all.map((pause) => (
@@ -43,7 +43,7 @@ export function PausesPage() {
                 <td>{pause.deadline ? <Moment at={pause.deadline} now={now} /> : <span className="soft">never</span>}</td>
                 <td><Link href={`/executions/${pause.execution_id}#pauses`}>{pause.flow}</Link></td>
                 <td>{pause.node}</td>
-                <td>{typeof pause.message === "string" ? pause.message : brief(pause.message)}</td>
+                <td className="wide">{typeof pause.message === "string" ? pause.message : brief(pause.message)}</td>
                 <td><button className="small" onClick={() => setChosen(keyOf(pause))}>Answer</button></td>
               </tr>
             ))}

@@ -105,6 +105,12 @@ const nodeCompleted: Apply = (draft, event) => {
   const { state } = draft;
   const key = finished(draft, event);
   if (key === null) return;
+  completes(draft, key, event);
+  rest(state);
+};
+
+function completes(draft: Draft, key: Key, event: JournalEvent): void {
+  const { state } = draft;
   set(state, key, "completed", event.attempt);
   const parent = mapOf(draft, key);
   if (state.undoing) {
@@ -112,7 +118,16 @@ const nodeCompleted: Apply = (draft, event) => {
     undoNext(state);
   } else if (parent !== null) itemDone(draft, parent);
   else completed(draft, key, skippedOf(event));
-  rest(state);
+}
+
+/** An outcome of the run that this one is a fork of: as if the node had started and ended here. */
+const nodeReused: Apply = (draft, event) => {
+  const { state } = draft;
+  const key = keyOfEvent(draft, event);
+  if (key === null || !(state.live.mapping.delete(key) || state.live.ready.delete(key))) return;
+  if (event.body.opened) openMap(state, key, event.body.opened as unknown as Opened, event.attempt);
+  else if (event.body.code) failedForGood(draft, key, event);
+  else completes(draft, key, event);
 };
 
 const nodeFailed: Apply = (draft, event) => {
@@ -170,12 +185,22 @@ const mapOpened: Apply = (draft, event) => {
   const { state } = draft;
   const key = finished(draft, event);
   if (key === null) return;
-  const [total, bound] = [Number(event.body.count), Number(event.body.bound)];
-  const begun = Math.min(total, bound);
-  set(state, key, "mapping", event.attempt);
-  state.live.mapping.set(key, { total, begun, done: 0, tolerant: event.body.tolerant === true });
-  for (let index = 0; index < begun; index++) makeReady(state, keyOf(nodeOf(key), [...iterationOf(key), index]));
+  openMap(state, key, event.body as unknown as Opened, event.attempt);
 };
+
+interface Opened {
+  count: number;
+  bound: number;
+  tolerant: boolean;
+}
+
+/** A node becomes as many items as it was opened with; the first of them may start. */
+function openMap(state: State, key: Key, { count, bound, tolerant }: Opened, attempt: number): void {
+  const begun = Math.min(count, bound);
+  set(state, key, "mapping", attempt);
+  state.live.mapping.set(key, { total: count, begun, done: 0, tolerant });
+  for (let index = 0; index < begun; index++) makeReady(state, keyOf(nodeOf(key), [...iterationOf(key), index]));
+}
 
 const gateTimedOut: Apply = (draft, event) => {
   const key = keyOfEvent(draft, event);
@@ -201,7 +226,8 @@ const ended: Apply = ({ state }, event) => {
 const APPLY: Record<string, Apply> = {
   ExecutionAccepted: accepted,
   ExecutionStarted: ({ state }) => {
-    state.status = "RUNNING";
+    state.started = true;
+    state.status = state.held ? "PAUSED" : "RUNNING";
     rest(state); // one that starts later was claimed because somebody wrote to it
   },
   ExecutionTakenOver: ({ state }) => void (state.takeovers += 1),
@@ -214,8 +240,23 @@ const APPLY: Record<string, Apply> = {
   GateWaiting: ({ state }) => rest(state),
   GateTimedOut: gateTimedOut,
   PauseChanged: pauseChanged,
-  CancelRequested: ({ state }) => void (state.undoing || cancel(state, () => true)),
+  CancelRequested: ({ state }) => {
+    state.held = false;
+    state.status = "COMPENSATING";
+    if (!state.undoing) cancel(state, () => true);
+  },
+  NodeReused: nodeReused,
+  ExecutionHeld: ({ state }) => {
+    state.held = true;
+    state.status = "PAUSED";
+  },
+  ExecutionResumed: ({ state }) => {
+    state.held = false;
+    state.status = state.started ? "RUNNING" : "QUEUED";
+    rest(state);
+  },
   CompensationStarted: ({ topology, state }, event) => {
+    state.held = false;
     cancel(state, () => true);
     state.undoing = (event.body.undo as [string, number[]][]).map(([alias, iteration]) => keyOf(topology.numbers.get(alias) ?? -1, iteration));
     state.status = "COMPENSATING";
@@ -229,7 +270,7 @@ const APPLY: Record<string, Apply> = {
 /** The status of a run in which nothing runs: what it waits for, if the wait is worth showing. */
 function rest(state: State): void {
   const { running, ready, retrying, waiting } = state.live;
-  if (running.size || ready.size || state.undoing || !(retrying.size || waiting.size)) return;
+  if (state.held || running.size || ready.size || state.undoing || !(retrying.size || waiting.size)) return;
   if (state.pauses.size) state.status = "PAUSED";
   else if (state.gates.size) state.status = "WAITING_ON_GATE";
   else {

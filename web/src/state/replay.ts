@@ -11,6 +11,7 @@ export class Replay {
   readonly events: JournalEvent[] = [];
   private readonly kept: State[] = [new State()];
   private last: { count: number; state: State } | null = null;
+  private end: { count: number; state: State } | null = null;
 
   constructor(readonly topology: Topology) {}
 
@@ -30,6 +31,7 @@ export class Replay {
   at(count: number): State {
     const wanted = Math.max(0, Math.min(count, this.events.length));
     if (this.last?.count === wanted) return this.last.state;
+    if (this.end?.count === wanted) return this.end.state;
     const full = Math.floor(wanted / STRIDE);
     while (this.kept.length <= full) {
       const next = this.kept.at(-1)!.copy();
@@ -40,6 +42,7 @@ export class Replay {
     const state = this.kept[full]!.copy();
     for (const event of this.events.slice(full * STRIDE, wanted)) apply(this.topology, state, event);
     this.last = { count: wanted, state };
+    if (wanted === this.events.length) this.end = this.last;
     return state;
   }
 }

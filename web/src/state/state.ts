@@ -54,6 +54,9 @@ export class State {
   undoing: Key[] | null = null;
   doom = false;
   takeovers = 0;
+  started = false;
+  /** Whether somebody holds the run: nothing new starts. */
+  held = false;
 
   copy(): State {
     const other = Object.assign(new State(), this);
