@@ -13,7 +13,7 @@ interface Counted {
   more: boolean;
 }
 interface Bite {
-  done: number;
+  done: { execution_id: string }[];
   refused: { execution_id: string; code: string; detail: string }[];
   next_cursor: string | null;
 }
@@ -44,7 +44,7 @@ export function BulkDialog({ filters, close }: { filters: Filters; close: () => 
       do {
         setTold({ done, refused, running: true });
         const bite: Bite = await call<Bite>(PATH, { method: "POST", body: { action, filter, ...(cursor ? { cursor } : {}) } });
-        done += bite.done;
+        done += bite.done.length;
         refused += bite.refused.length;
         cursor = bite.next_cursor;
       } while (cursor !== null && !stopped.current);

@@ -15,7 +15,8 @@ export function Timeline({ events, count, shown, choose, node }: { events: reado
   const [range, setRange] = useState({ from: 0, to: 60 });
   const box = useRef<HTMLDivElement>(null);
   const look = () => {
-    const { scrollTop, clientHeight } = box.current!;
+    if (!box.current) return;
+    const { scrollTop, clientHeight } = box.current;
     setRange({ from: Math.max(0, Math.floor(scrollTop / LANE) - SPARE), to: Math.ceil((scrollTop + clientHeight) / LANE) + SPARE });
   };
   useLayoutEffect(look, [lanes.length]);
