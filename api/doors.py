@@ -24,6 +24,7 @@ from axiom.runtime.limits import (
     PAYLOAD_BYTES,
     UNCLEAR_SECONDS,
 )
+from axiom.runtime.reading import present
 from axiom.runtime.results import Result, result_of
 from axiom.runtime.starts import Start, creation
 from axiom.runtime.store.base import (
@@ -170,7 +171,7 @@ async def head_of(store: Store, account: str, execution_id: str) -> Head:
     if len(execution_id) == 32 and not set(execution_id) - HEX:
         head = (await store.heads((execution_id,)))[0]
         if head is not None and head.account == account:
-            return head
+            return await present(store, head)
     raise UnknownExecution(execution_id)
 
 

@@ -16,6 +16,7 @@ from axiom.runtime.events import Event
 from axiom.runtime.family import link_fork
 from axiom.runtime.forks import FORK, RESTART, Edit, Made, Origin, Unforkable, compacted, fork
 from axiom.runtime.prepared import Prepared
+from axiom.runtime.reading import carried
 from axiom.runtime.results import ValueGone
 from axiom.runtime.starts import Start, born
 from axiom.runtime.store.base import Exists, Head, Ok, Status, Store
@@ -61,6 +62,7 @@ async def prepare(store: Store, head: Head, asked: Asked) -> Ready:
     history: list[Event] = []
     while events := await store.read(head.execution_id, len(history)):
         history += events
+    history = list(carried(history))
     if asked.kind == RESTART and any(event.kind == e.COMPENSATION_STARTED for event in history):
         raise NotForkable("what this run did was undone: fork it, or start anew")
     if plan.mode == "pipeline" and asked.kind == FORK and asked.seq != 1:

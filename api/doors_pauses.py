@@ -17,6 +17,7 @@ from axiom.runtime.events import Event
 from axiom.runtime.limits import DOOR_TRIES, INLINE_VALUE_BYTES, PAYLOAD_BYTES
 from axiom.runtime.notices import notice, word
 from axiom.runtime.pauses import ESCALATING, OPEN, Pause, Pauses, read_pauses
+from axiom.runtime.reading import present
 from axiom.runtime.store.base import Append, Conflict, Head, Missing, Ok, Query, Status, Store
 from axiom.runtime.store.base import Final as Ended
 from axiom.runtime.topology import Topology
@@ -221,9 +222,10 @@ async def worklist(
     topologies: dict[str, Topology] = {}
     rows = []
     for head in page.heads:
-        topology = topologies.get(head.graph_id)
+        graph_id = (await present(store, head)).graph_id
+        topology = topologies.get(graph_id)
         if topology is None:
-            topology = topologies[head.graph_id] = Topology(await load_plan(store, head.graph_id))
+            topology = topologies[graph_id] = Topology(await load_plan(store, graph_id))
         found = await read_pauses(store, head.execution_id, topology)
         rows += [
             Waiting(head, pause)

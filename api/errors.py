@@ -57,6 +57,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "no_deadline": (409, "The pause has no deadline"),
     "not_forkable": (409, "It can't be forked or restarted like that"),
     "not_holdable": (409, "It can't be held or resumed now"),
+    "not_migratable": (409, "It can't move to that artifact"),
     "not_stopped": (409, "The node is not stopped"),
     "not_final": (409, "The execution has not ended"),
     "alias_moved": (409, "Someone moved the alias first"),

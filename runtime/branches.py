@@ -14,14 +14,13 @@ A gate is ``pending`` before it has heard of an arm, then ``waiting``; then it `
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from .fold import fold
+from .reading import carried, history
 from .state import ARRIVED, BLANK, CANCELLED, FAILED, NOT_TAKEN, Key, State
 from .store.base import Store
 from .topology import Topology
-
-READ_BITE: Final = 1_000
 
 
 class Arm(NamedTuple):
@@ -55,11 +54,9 @@ async def branches(store: Store, execution_id: str, topology: Topology) -> list[
     """Return the gates of an execution, in the order of the plan, outer iterations first."""
     if not any(count > 1 for count in topology.needs):
         return []
-    state, times = BLANK, [0]
-    while page := await store.read(execution_id, state.seq, READ_BITE):
-        state = fold(topology, state, page)
-        times += [event.at for event in page]
-    return list(gates_of(topology, state, times))
+    events = carried(await history(store, execution_id))
+    times = [0, *(event.at for event in events)]
+    return list(gates_of(topology, fold(topology, BLANK, events), times))
 
 
 def gates_of(topology: Topology, state: State, times: list[int]) -> Iterator[Gate]:

@@ -28,6 +28,7 @@ from .configs import resolve
 from .events import Event, pack_value, unpack_value
 from .limits import INLINE_VALUE_BYTES
 from .orders import CHILD, child_id, started_by
+from .reading import present
 from .results import NotFinal, ValueGone, result_of
 from .starts import Start, creation
 from .store.base import (
@@ -199,7 +200,7 @@ class Carrier:
         head = (await self._store.heads((entry.destination,)))[0]
         if head is None or head.status in FINAL:
             return None
-        plan = await self._plan_of(head.graph_id)
+        plan = await self._plan_of((await present(self._store, head)).graph_id)
         return await cancellation(self._store, head, plan, order["reason"])
 
     def _again(self, entry: OutboxEntry, error: str) -> Settle:

@@ -38,6 +38,7 @@ from .limiting import Asked, RunPermit, unheard
 from .messages import Messages
 from .perform import Attempt, Lost, Performer
 from .prepared import BadMessage, Prepared
+from .reading import carried, history, migrated_to
 from .snapshot import load
 from .state import BLANK, Key, State
 from .store.base import (
@@ -435,7 +436,11 @@ class Execution:
             body = {"expected": expected, "found": tail}
             self._outcomes.insert(0, (Event(e.TAIL_LOST, self.now(), epoch=self.epoch, body=body), None))
         while True:
-            events = await self.host.store.read(self.id, self.state.seq)
+            store = self.host.store
+            if self.state.seq:
+                events = await store.read(self.id, self.state.seq)
+            else:
+                events = await history(store, self.id)
             if not events:
                 break
             self._take(events)
@@ -447,7 +452,9 @@ class Execution:
     def _take(self, events: list[Event]) -> None:
         if events[0].seq == 1:
             self.accepted = dict(events[0].body)
-        self.state = fold(self.topology, self.state, events)
+        if migrated_to(events) not in (None, self.prepared.graph_id):
+            raise Lost  # it has another artifact now: the worker takes it up again with that one
+        self.state = fold(self.topology, self.state, carried(events))
 
     # --- waiting ------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": 
     NodeStreamed         {frames}                                            it has ended, its frames are in the log
     DebugOrdered         {action: continue|step|pause|breakpoints|edit,      of a debug run; step and edit name a node
                           breakpoints?: [alias], input?: value, by?}
+    ExecutionMigrated    {from, to, edges: [[old, new]], gone: [alias],      it has another artifact from here on;
+                          by?}                                               what is before: ``reading.carried``
     GateWaiting          {due: ms}                                           its first arm came; it has till then
     GateTimedOut         {arrived, arms}                                     counts; it goes with them, or fails
 
@@ -87,6 +89,7 @@ NODE_REUSED: Final = "NodeReused"
 HELD: Final = "ExecutionHeld"
 RESUMED: Final = "ExecutionResumed"
 DEBUG_ORDERED: Final = "DebugOrdered"
+MIGRATED: Final = "ExecutionMigrated"
 GATE_WAITING: Final = "GateWaiting"
 GATE_TIMED_OUT: Final = "GateTimedOut"
 
@@ -118,6 +121,7 @@ CODES: Final[dict[str, int]] = {
     HELD: 25,
     RESUMED: 26,
     DEBUG_ORDERED: 27,
+    MIGRATED: 30,
     GATE_WAITING: 31,
     GATE_TIMED_OUT: 32,
 }

@@ -95,6 +95,10 @@ def _taken_over(topology: Topology, draft: State, event: Event) -> None:
     draft.takeovers += 1
 
 
+def _migrated(topology: Topology, draft: State, event: Event) -> None:
+    draft.graph = event.body["to"]
+
+
 def _cancel_requested(topology: Topology, draft: State, event: Event) -> None:
     draft.cancelling = str(event.body.get("reason", ""))
     draft.held = 0
@@ -374,6 +378,7 @@ APPLY: Final = {
     e.SIGNAL_RECEIVED: _signal_received,
     e.PAUSE_ANSWERED: _pause_answered,
     e.PAUSE_CHANGED: _pause_changed,
+    e.MIGRATED: _migrated,
     e.DEBUG_ORDERED: debugging.ordered,
     e.CANCEL_REQUESTED: _cancel_requested,
     e.COMPENSATION_STARTED: _compensation_started,

@@ -15,6 +15,7 @@ from .catalog import readable_plan
 from .clock import instant
 from .events import Event, pack_value
 from .pauses import ESCALATING, OPEN, Pause, read_pauses
+from .reading import present
 from .store.base import Head, Outgoing, Store
 from .topology import Topology
 
@@ -61,7 +62,10 @@ def word(event: Event) -> str | None:
 
 async def told(store: Store, head: Head, seq: int) -> dict[str, Any] | None:
     """Return the body of a notice; ``None`` if there is nothing left to tell of."""
-    plan, events = await readable_plan(store, head.graph_id), await store.read(head.execution_id, seq - 1, 1)
+    plan, events = (
+        await readable_plan(store, (await present(store, head)).graph_id),
+        await store.read(head.execution_id, seq - 1, 1),
+    )
     if plan is None or not events:
         return None
     event = events[0]

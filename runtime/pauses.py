@@ -20,11 +20,11 @@ from axiom.compiler.artifact import Schema
 from . import events as e
 from .events import Event
 from .fold import fold
+from .reading import carried, history
 from .state import BLANK, State
 from .store.base import Store
 from .topology import Topology
 
-READ_BITE: Final = 1_000
 OPEN: Final = "open"
 ANSWERED: Final = "answered"
 ESCALATING: Final = "escalating"
@@ -74,12 +74,12 @@ class Pauses(NamedTuple):
 
 async def read_pauses(store: Store, execution_id: str, topology: Topology) -> Pauses:
     """Return an execution's pauses, closed ones too. ``StoreError``, ``UnknownKind``."""
-    state, found = BLANK, dict[str, Pause]()
+    found: dict[str, Pause] = {}
     if not topology.asks:
-        return Pauses(state, found)
-    while page := await store.read(execution_id, state.seq, READ_BITE):
-        note(topology, found, page)
-        state = fold(topology, state, page)
+        return Pauses(BLANK, found)
+    events = carried(await history(store, execution_id))
+    note(topology, found, events)
+    state = fold(topology, BLANK, events)
     return Pauses(state, {name: _standing(topology, state, pause) for name, pause in found.items()})
 
 

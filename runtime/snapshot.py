@@ -9,7 +9,7 @@ from immutables import Map
 
 from .state import Arms, Debug, Mapping, Run, State, Wait, Woken
 
-SNAPSHOT_FORMAT: Final = 4
+SNAPSHOT_FORMAT: Final = 5
 _MAPS: Final = (
     "nodes",
     "ready",

@@ -152,6 +152,7 @@ class State:
         "first",
         "gate_dues",
         "gates",
+        "graph",
         "heir",
         "held",
         "joined",
@@ -187,6 +188,8 @@ class State:
         self.held = 0
         """The seq of the event that holds the run, while it does: nothing new starts until someone resumes it."""
         self.debug: Debug | None = None
+        self.graph: str | None = None
+        """The artifact that it was moved to."""
         self.nodes: Map[Key, Run] = _NONE
         self.ready: Map[Key, int] = _NONE
         """Value: the seq at which it became ready."""
@@ -258,6 +261,7 @@ class State:
         other.failures = self.failures
         other.first = self.first
         other.gate_dues = self.gate_dues
+        other.graph = self.graph
         other.gates = self.gates
         other.heir = self.heir
         other.held = self.held

@@ -15,6 +15,7 @@ from . import events as e
 from .events import Event
 from .fold import fold
 from .limits import LEASE_MS
+from .reading import carried, migrated_to
 from .snapshot import load
 from .state import BLANK, IllegalTransition
 from .store.base import FINAL, Head, Status, Store
@@ -85,7 +86,7 @@ def check_history(
 
 def _check_order(execution_id: str, events: Sequence[Event], topology: Topology) -> Iterator[Violation]:
     state = BLANK
-    for event in events:
+    for event in carried(events):
         try:
             state = fold(topology, state, (event,))
         except (IllegalTransition, KeyError, AssertionError) as error:
@@ -144,7 +145,7 @@ async def _verify_one(
     if now_head.seq == head.seq:  # a live run may have gone on between the two reads
         for violation in _check_head(head, events, alive, store.now()):
             yield violation
-    topology = await topology_of(head.graph_id)
+    topology = await topology_of(migrated_to(events) or head.graph_id)
     for violation in check_history(execution_id, events, topology):
         yield violation
     async for violation in _check_beside(store, now_head, events, topology):
@@ -190,7 +191,7 @@ async def _check_beside(
     snapshot = await store.snapshot(execution_id)
     if snapshot is not None and topology is not None and snapshot[0] <= len(events):
         stored = load(snapshot[1])
-        if stored is not None and stored != fold(topology, BLANK, events[: snapshot[0]]):
+        if stored is not None and stored != fold(topology, BLANK, carried(events)[: snapshot[0]]):
             yield Violation(
                 execution_id, "snapshot", snapshot[0], "the snapshot is not the fold of the journal"
             )

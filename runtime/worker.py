@@ -34,6 +34,7 @@ from .limits import CONCURRENT_EXECUTIONS, IDLE_LOOK_SECONDS, LEASE_MS, LOOP_STA
 from .perform import Performer
 from .permits import Permits
 from .prepared import Prepared
+from .reading import graph_of
 from .state import State
 from .store.base import Append, Beat, Claimed, Fence, Head, Hint, Outgoing, Park, Store, StoreError
 
@@ -212,7 +213,8 @@ class Worker:
     async def _take(self, claimed: Claimed) -> None:
         """Adopt what was claimed; send on what this worker has no code for."""
         try:
-            prepared = await self._prepare(claimed.head.graph_id)
+            graph_id = await graph_of(self.store, claimed.head, claimed.snapshot)
+            prepared = await self._prepare(graph_id)
         except StoreError as error:
             log.warning("artifact_unread", graph_id=claimed.head.graph_id, error=str(error))
             return  # the auditor finds it

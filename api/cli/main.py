@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "run": (f"{HERE}.run:run", "Start a flow, and wait for or stream its result."),
     "executions": (f"{HERE}.executions:executions", "List, inspect, follow and cancel executions."),
     "why": (f"{HERE}.executions:why", "Tell why an execution waits, and what will move it."),
+    "migrate": (f"{HERE}.migrate:migrate", "Move runs that are under way to another artifact."),
     "debug": (
         f"{HERE}.debug:debug",
         "Show where a run is stopped and with which inputs; step, continue, edit.",
