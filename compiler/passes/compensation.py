@@ -58,9 +58,11 @@ def _check_roles(item: Compensation, used: Mapping[str, Compensation], flow: Flo
 
 def _check_kind(item: Compensation, by: Placement, context: Context) -> None:
     kind = "hitl" if by.pause else "map" if by.fan else by.kind
-    if kind != "node":
-        message = f"`{item.by}` can't compensate, because it is more than a handler"
-        context.report.error("AX1221", item.at("by"), message, found=kind, expected="a node with a handler")
+    if kind not in ("node", "flow") or not by.wait:
+        message = (
+            f"`{item.by}` can't compensate, because it is more than a handler or a subflow that is waited for"
+        )
+        context.report.error("AX1221", item.at("by"), message, found=kind, expected="a handler or a subflow")
 
 
 def _check_message(item: Compensation, node: Placement, by: Placement, context: Context) -> None:

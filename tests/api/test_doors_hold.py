@@ -10,7 +10,7 @@ import pytest
 from graphs import graph
 from rigs import Rig
 from test_doors_forks import keep, starts
-from test_subflows import failing, same
+from test_subflows import calling, child_plan, children_of, failing, same
 from test_waits import rigged, with_node
 
 from axiom.api.doors import cancel
@@ -185,5 +185,21 @@ def test_a_cancel_with_nothing_to_undo_is_a_cancel() -> None:
         run = await rig.start(await keep(rig, plan, b=same), {"n": 1})
         await rig.until(run, lambda head: head.status == "WAITING")
         assert await cancel(rig.store, rig.clock, "default", run) == "CANCELLED"
+
+    rigged(scenario)
+
+
+def test_a_compensation_may_be_a_subflow() -> None:
+    async def scenario(rig: Rig) -> None:
+        child = await keep(rig, child_plan(), x=same, y=same)
+        plan = undoing(graph("a s unA", "a>s", terminal="s"), a="unA")
+        plan = with_node(calling(plan, "unA", child), "s", kind="sleep", config={"duration_ms": 600_000})
+        run = await rig.start(await keep(rig, plan), {"n": 1})
+        await rig.until(run, lambda head: head.status == "WAITING")
+        assert await cancel(rig.store, rig.clock, "default", run) == "COMPENSATING"
+        assert (await rig.ended(run)).status == "CANCELLED"
+        (name,) = await children_of(rig, run)
+        assert await rig.output(name) == {"n": 1}
+        assert "NodeCompleted unA 1" in await rig.kinds(run)
 
     rigged(scenario)

@@ -17,7 +17,7 @@ from axiom.runtime import webhooks
 from axiom.runtime.clock import SystemClock, VirtualClock, run_virtual
 from axiom.runtime.egress import Answer, Egress, Refused, Unreachable
 from axiom.runtime.events import Event
-from axiom.runtime.store.base import Append, Create, Ok, Store
+from axiom.runtime.store.base import Append, Create, Ok, Store, Unclear
 from axiom.runtime.store.memory import MemoryStore
 from axiom.runtime.webhooks import Deliveries, origin, rotate_secret, secret_of, webhook_entry
 
@@ -282,6 +282,45 @@ def test_a_process_that_dies_between_call_and_note_tells_twice_with_one_id() -> 
         await store.close()
 
     asyncio.run(case())
+
+
+@pytest.mark.parametrize("call", ["claim_outbox", "settle_outbox"])
+@pytest.mark.parametrize("done", [True, False])
+def test_an_entry_is_told_though_a_claim_or_a_settlement_was_lost(call: str, done: bool) -> None:
+    """The session lives on; what it can't be sure of it takes again."""
+
+    async def case(clock: VirtualClock) -> None:
+        receiver, store = Receiver(), Forgetful(clock)
+        async with delivering(receiver, clock, store):
+            store.forgets, store.done = call, done
+            await ended(store, clock)
+            await settled(store)
+            assert store.forgets is None
+            assert len(receiver.calls) == (2 if call == "settle_outbox" and not done else 1)
+
+    virtual(case)
+
+
+class Forgetful(MemoryStore):
+    """Fails one call of the outbox that would do something, having done it or not."""
+
+    forgets: str | None = None
+    done = True
+
+    async def claim_outbox(self, *args: Any) -> Any:
+        lost = self.forgets == "claim_outbox"
+        entries = await super().claim_outbox(*args) if self.done or not lost else ()
+        if lost and (entries or not self.done):
+            self.forgets = None
+            raise Unclear("the answer was lost")
+        return entries
+
+    async def settle_outbox(self, *args: Any) -> None:
+        lost, self.forgets = self.forgets == "settle_outbox", None
+        if self.done or not lost:
+            await super().settle_outbox(*args)
+        if lost:
+            raise Unclear("the answer was lost")
 
 
 def test_an_exception_nobody_thought_of_loses_no_entry() -> None:

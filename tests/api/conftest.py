@@ -1,0 +1,8 @@
+"""The rigs of the runtime's tests, for doors that need a worker behind them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "runtime"))
