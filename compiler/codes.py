@@ -83,7 +83,7 @@ CODES: Final = {
     "AX1218": "Two loops overlap, and neither lies inside the other.",
     "AX1219": "There are more than 500 loops, or more than 16 inside one another.",
     "AX1220": "A node compensates two others, or one that compensates itself.",
-    "AX1221": "A node that compensates has edges, no handler, or a `hitl` or `map`.",
+    "AX1221": "A node that compensates has edges, `hitl` or `map`, or is no handler and no awaited subflow.",
     "AX1301": "What leaves the source of an edge is not proved to be an input of its target.",
     "AX1302": "The flow's input is not proved to be an input of the entry node.",
     "AX1303": "A joined input is not proved to be an input of its node.",
