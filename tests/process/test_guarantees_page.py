@@ -12,7 +12,7 @@ import pytest
 TOP = Path(__file__).parents[2]
 PAGE = (TOP / "docs" / "operations" / "guarantees.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py::\w+)`", PAGE)))
-SCENARIOS = {1, 2, *range(4, 15), *range(16, 20)}
+SCENARIOS = {1, 2, *range(4, 20)}
 WINDOWS = {*range(1, 12), *range(13, 21)}
 
 

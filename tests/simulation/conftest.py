@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "runtime"))
 
-SCHEDULES = 250
+SCHEDULES = 200
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

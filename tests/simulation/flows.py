@@ -4,8 +4,8 @@ A flow is a chain of **blocks**: a step, a step that can be undone, a sleep, an 
 loop, a map, a gate of each kind, a subflow. What a node returns is a digest of what it got, so that one wrong input
 anywhere is another output of the run; only behind a gate that takes whoever comes first it depends on the gate alone.
 
-**Nature** is everybody outside: she sends events early, late and twice, answers pauses at once or after an hour and
-again after that, and cancels now and then.
+**Nature** is everybody outside: she sends events early, late and twice, answers pauses at once or much later and again
+after that, holds runs for a while, and cancels now and then.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class Builder:
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
         self.undo: dict[str, str] = {}
+        self.patient = False
+        """An arm waits for ever."""
         self.flow = Flow(Plan("", "", "unary", "", "", {}, (), (), 0, 0), child=child)
 
     def node(self, name: str, **more: Any) -> int:
@@ -183,7 +185,9 @@ class Builder:
         return gate
 
     def late_gate(self, at: int) -> int:
-        """A gate that does not wait for an arm that never comes."""
+        """A gate that does not wait for an arm that never comes. That arm waits on, so nothing behind may fail: a run
+        ends when its terminal does, or when nothing of it is alive."""
+        self.patient = True
         never = self.edge(at, self.node("event", kind="event", config={"name": "never"}))
         gate = self.node(
             "join", join=Join("OR", "TOLERATE_FAILURES", timeout_ms=self.chance.choice((900, LONG_MS)))
@@ -192,7 +196,7 @@ class Builder:
         return self.edge(never, gate)
 
     def subflow(self, at: int) -> int:
-        if self.child is None:
+        if self.child is None or self.patient:
             return self.step(at)
         config = {"graph_id": freeze(self.child.plan).graph_id, "wait": True}
         return self.step(self.edge(at, self.node("sub", kind="flow", config=config)))
@@ -222,7 +226,7 @@ class Builder:
         ]  # fmt: skip
         for _ in range(length):
             at = self.chance.choice(blocks)(at)
-        if self.chance.random() < 0.3:
+        if not self.patient and self.chance.random() < 0.3:
             at = self.hopeless(at)
         at = self.step(at)
         more = {"on_cancel": self.chance.choice(("stop", "compensate"))} if self.undo else {}
@@ -304,6 +308,8 @@ class Nature:
             self.spawn(self._send(execution_id, flow, name))
         if flow.answers or flow.child is not None:
             self.spawn(self._watch(execution_id, flow))
+        if self.chance.random() < 0.2:
+            self.spawn(self._hold(execution_id))
         if cancels:
             self.spawn(self._cancel(execution_id))
 
@@ -347,26 +353,44 @@ class Nature:
         return (await self.rig.store.heads([child]))[0] is not None
 
     async def _answer(self, execution_id: str, pause_id: str, quorum: int) -> None:
-        topology = self.rig.prepared[(await self.rig.head(execution_id)).graph_id].topology
+        def open_(state: State) -> bool:
+            if pause_id not in state.pauses:
+                return False
+            wait = state.waiting[state.pauses[pause_id]]
+            return len(wait.answers) < wait.quorum
+
         for number in range(quorum + 2):  # the last two come too late
             await self.clock.sleep(self.chance.choice((0, 0.3, 10, 90)) * self.chance.random())
             value = {"n": number, "order": "o", "lines": [1, 2], "digest": pause_id}
             body = {"pause_id": pause_id, "input": {"value": value}, "by": "nature"}
-            while True:
-                history = await self.rig.history(execution_id)
-                event = Event(e.PAUSE_ANSWERED, max(self.rig.store.now(), history[-1].at), body=body)
-                state = fold(topology, State(), history)
-                wait = state.waiting.get(state.pauses[pause_id]) if pause_id in state.pauses else None
-                if state.final or wait is None or len(wait.answers) >= wait.quorum:
-                    self.refused += 1
-                    break
-                try:
-                    fold(topology, state, (event,))
-                except IllegalTransition:
-                    self.refused += 1
-                    break
-                if not isinstance(await self._write(execution_id, event, after=len(history)), Conflict):
-                    break
+            await self._as_door(execution_id, e.PAUSE_ANSWERED, body, open_)
+
+    async def _hold(self, execution_id: str) -> None:
+        """Hold a run for a while; whatever falls due meanwhile must not be lost."""
+        for kind in (e.HELD, e.RESUMED):
+            await self.clock.sleep(self.chance.choice((0, 1, 10, 90)) * self.chance.random())
+            await self._as_door(execution_id, kind, {"by": "nature"}, lambda state: True)
+
+    async def _as_door(
+        self, execution_id: str, kind: str, body: dict[str, Any], admitted: Callable[[State], bool]
+    ) -> None:
+        """Write an event that depends on the state, as long as the state admits it."""
+        topology = self.rig.prepared[(await self.rig.head(execution_id)).graph_id].topology
+        while True:
+            history = await self.rig.history(execution_id)
+            event = Event(kind, max(self.rig.store.now(), *(one.at for one in history)), body=body)
+            state = fold(topology, State(), history)
+            try:
+                after = fold(topology, state, (event,)) if admitted(state) else None
+            except IllegalTransition:
+                after = None
+            if after is None:
+                self.refused += 1
+                return
+            status = after.status if after.status != (await self.rig.head(execution_id)).status else None
+            written = await self._write(execution_id, event, after=len(history), status=status)
+            if not isinstance(written, Conflict):
+                return
 
     async def _cancel(self, execution_id: str) -> None:
         await self.clock.sleep(self.chance.choice((0, 1, 10, 90)) * self.chance.random())
@@ -376,26 +400,16 @@ class Nature:
                 return
             plan = self.rig.prepared[head.graph_id].plan
             self.cancelled.add(execution_id)
-            if plan.on_cancel == "compensate":
-                event = Event(
-                    e.CANCEL_REQUESTED, max(self.rig.store.now(), head.updated_at), body={"reason": "so"}
-                )
-                outcome = await self._write(execution_id, event, after=head.seq)
-            else:
-                (outcome,) = await self.rig.store.append(
-                    [await cancellation(self.rig.store, head, plan, "so")]
-                )
+            item = await cancellation(self.rig.store, head, plan, "so")
+            (outcome,) = await self.rig.store.append([item])
             if not isinstance(outcome, Conflict):
                 return
 
-    async def _write(
-        self, execution_id: str, event: Event, after: int | None = None, dedup: str | None = None
-    ) -> Any:
+    async def _write(self, execution_id: str, event: Event, **more: Any) -> Any:
         data = e.encode(event)
         crc = e.crc(execution_id, data)
-        return (
-            await self.rig.store.append([Append(execution_id, (data,), (crc,), event.at, after, dedup=dedup)])
-        )[0]
+        item = Append(execution_id, (data,), (crc,), event.at, **{"after": None, **more})
+        return (await self.rig.store.append([item]))[0]
 
 
 __all__ = ["Flow", "Nature", "handlers_of", "random_flow"]

@@ -104,6 +104,7 @@ def play(seed: int) -> World:
     return world
 
 
+@pytest.mark.timeout(3_600)  # as many as one asks for
 def test_every_schedule_keeps_every_promise(seeds: list[int]):
     deaths = 0
     for seed in seeds:
