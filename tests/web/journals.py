@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import test_debugging
 import test_delayed_starts
 import test_doors_forks
 import test_doors_hold
@@ -41,6 +42,7 @@ MODULES = (
     test_subflows,
     test_doors_forks,
     test_doors_hold,
+    test_debugging,
 )
 
 

@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 FOLDED = {
     e.ACCEPTED, e.STARTED, e.TAKEN_OVER, e.NODE_STARTED, e.NODE_COMPLETED, e.NODE_FAILED, e.NODE_WAITING, e.NODE_WOKEN,
     e.MAP_OPENED, e.GATE_WAITING, e.GATE_TIMED_OUT, e.SIGNAL_RECEIVED, e.PAUSE_ANSWERED, e.PAUSE_CHANGED,
-    e.CANCEL_REQUESTED, e.COMPENSATION_STARTED, e.NODE_REUSED, e.HELD, e.RESUMED, e.COMPLETED, e.FAILED, e.CANCELLED,
+    e.CANCEL_REQUESTED, e.COMPENSATION_STARTED, e.NODE_REUSED, e.HELD, e.RESUMED,
+    e.DEBUG_ORDERED, e.COMPLETED, e.FAILED, e.CANCELLED,
 }  # fmt: skip
 """Every kind that changes a state. One more: write it into the pages' fold, and name a test that makes a run of it."""
 
@@ -38,7 +39,15 @@ def test_the_runs_show_what_there_is_to_fold(runs: list[dict[str, Any]]) -> None
     assert phases == {
         "ready", "running", "retrying", "waiting", "mapping", "completed", "failed", "not_taken", "cancelled",
     }  # fmt: skip
-    assert statuses >= {"PAUSED", "WAITING", "WAITING_ON_GATE", "COMPENSATING", "FAILED", "CANCELLED"}
+    assert statuses >= {
+        "PAUSED",
+        "WAITING",
+        "WAITING_ON_GATE",
+        "COMPENSATING",
+        "DEBUG_PAUSED",
+        "FAILED",
+        "CANCELLED",
+    }
 
 
 def test_the_pages_fold_as_the_runtime_does(

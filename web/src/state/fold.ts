@@ -2,6 +2,7 @@
 // runs and compares with what Python made of them. It is lenient where Python is strict: an event that can't happen
 // changes nothing, since a page should rather draw a damaged journal than none.
 import type { JournalEvent, Json, Status } from "../api/types";
+import { begun, debugRest, opened, ordered } from "./debugging";
 import { cancel, completed, fail, makeReady, settle, timeOut } from "./settling";
 import { keyOf, iterationOf, nodeOf, State, type Key, type Phase } from "./state";
 import type { Topology } from "./topology";
@@ -85,6 +86,7 @@ function closeMap(state: State, parent: Key): void {
 }
 
 const accepted: Apply = ({ topology, state }, event) => {
+  opened(topology, state, event);
   const entry = keyOf(topology.entry, topology.opening());
   const readyAt = event.body.ready_at;
   if (typeof readyAt === "number" && readyAt > Date.parse(event.at) && topology.mode === "unary") {
@@ -98,6 +100,7 @@ const nodeStarted: Apply = (draft, event) => {
   if (key === null) return;
   draft.state.live.ready.delete(key);
   draft.state.live.retrying.delete(key);
+  begun(draft.state, key);
   run(draft.state, key, event.attempt);
 };
 
@@ -186,6 +189,7 @@ const mapOpened: Apply = (draft, event) => {
   const key = finished(draft, event);
   if (key === null) return;
   openMap(state, key, event.body as unknown as Opened, event.attempt);
+  debugRest(state);
 };
 
 interface Opened {
@@ -246,6 +250,7 @@ const APPLY: Record<string, Apply> = {
     if (!state.undoing) cancel(state, () => true);
   },
   NodeReused: nodeReused,
+  DebugOrdered: ({ topology, state }, event) => ordered(topology, state, event),
   ExecutionHeld: ({ state }) => {
     state.held = true;
     state.status = "PAUSED";
@@ -269,6 +274,7 @@ const APPLY: Record<string, Apply> = {
 
 /** The status of a run in which nothing runs: what it waits for, if the wait is worth showing. */
 function rest(state: State): void {
+  if (debugRest(state)) return;
   const { running, ready, retrying, waiting } = state.live;
   if (state.held || running.size || ready.size || state.undoing || !(retrying.size || waiting.size)) return;
   if (state.pauses.size) state.status = "PAUSED";

@@ -1,4 +1,5 @@
 // How one settled node settles the next: the twin of runtime/settling.py.
+import { reached } from "./debugging";
 import { keyOf, iterationOf, nodeOf, LIVE, type Arm, type Arms, type Key, type State } from "./state";
 import type { Arrow, Topology } from "./topology";
 
@@ -80,6 +81,7 @@ export function timeOut({ topology, state }: Draft, key: Key): void {
 export function makeReady(state: State, key: Key): void {
   state.nodes.set(key, { phase: "ready", attempt: 0, seq: state.seq });
   state.live.ready.add(key);
+  reached(state, nodeOf(key));
 }
 
 function arrows(topology: Topology, key: Key, list: readonly Arrow[], arm: Arm, skipped: readonly number[] = []): Work[] {

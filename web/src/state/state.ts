@@ -1,6 +1,7 @@
 // The state of one execution: what is left when its events are applied in order. The twin of runtime/state.py, as far as a
 // picture needs it. Mutable: a draft is filled by fold.ts, and copied when a moment has to be kept.
 import type { Status } from "../api/types";
+import type { Debug } from "./debugging";
 
 export type Phase = "ready" | "running" | "retrying" | "waiting" | "mapping" | "completed" | "failed" | "not_taken" | "cancelled";
 export const LIVE = ["ready", "running", "retrying", "waiting", "mapping"] as const;
@@ -57,6 +58,7 @@ export class State {
   started = false;
   /** Whether somebody holds the run: nothing new starts. */
   held = false;
+  debug: Debug | null = null;
 
   copy(): State {
     const other = Object.assign(new State(), this);

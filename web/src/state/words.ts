@@ -92,6 +92,7 @@ const EVENT_WORDS: Record<string, string> = {
   ExecutionHeld: "Held",
   ExecutionResumed: "Goes on",
   ExecutionMigrated: "Migrated",
+  DebugOrdered: "Debugger",
   SignalReceived: "Event received",
   PauseAnswered: "Pause answered",
   PauseChanged: "Pause changed",
@@ -124,6 +125,8 @@ export function told(event: JournalEvent): string {
       return `${word}: ${body.code}: ${body.message}`;
     case "ExecutionCancelled":
       return `${word}: ${body.reason}`;
+    case "DebugOrdered":
+      return `${word}: ${body.action}`;
     case "SignalReceived":
       return `${word}: ${body.name}`;
     default:
