@@ -270,8 +270,10 @@ class Execution:
     async def _advance(self) -> Key | None:
         """Write what has happened and what follows, start what was started; the node to run inline, if one is alone."""
         while True:
-            now = self.now()
             taken, self._outcomes = self._outcomes, []
+            now = (
+                max(taken[-1][0].at, self.state.at) if taken else self.now()
+            )  # what has just ended knows the time
             state, events, data = self._propose(taken, now)
             leaving = self._leaving(state, now)
             if not events and leaving is None:

@@ -288,8 +288,10 @@ class Embedded(PermitCalls):
     def submit(self, batch: Sequence[Append]) -> asyncio.Future[list[Outcome]]:
         """Judge the items now; their outcomes are told when they are committed."""
         books = self._open()
-        if any(item.create is not None for item in batch):
-            self._refuse_when_full()
+        for item in batch:
+            if item.create is not None:
+                self._refuse_when_full()
+                break
         now = self.now()
         with books.lock:
             outcomes = [books.append(item, now) for item in batch]
