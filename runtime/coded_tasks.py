@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from . import events as e
 from .binding import encode
 from .configs import values_of
-from .context import Context
+from .context import Context, redacted_failure
 from .events import Event
-from .failures import Failure, failure_of
+from .failures import Failure, NodeFailure, failure_of, secret_in_output
 from .limits import INLINE_VALUE_BYTES
 from .operations import Operation, OutsideRun
+from .perform import Lost
+from .redaction import held
 from .retry import retry_delay_ms
 from .state import Key
 from .threads import Threads
@@ -74,6 +76,9 @@ class TaskAttempt:
                 raise
             seconds = self.operation.timeout_seconds
             event = self._failed(Failure("timeout", f"{self.operation.name} took longer than {seconds:g} s"))
+        except Lost:
+            execution.kill()
+            return
         except Exception as error:
             event = self._failed(failure_of(error))
         finally:
@@ -87,6 +92,7 @@ class TaskAttempt:
         execution, operation = self.execution, self.operation
         assert operation.call is not None
         scope, place = self._effect
+        secrets = await self._unlocked() if operation.secrets else {}
         context = Context(
             execution.id,
             operation.name,
@@ -95,19 +101,30 @@ class TaskAttempt:
             execution.epoch,
             scope=scope,
             config=values_of(execution.accepted),
+            secrets=secrets,
         )
         call = operation.call
         if operation.blocking:
             return await BLOCKING.run(lambda context, _: within(context, call), context, None)
         return await within(context, call)
 
+    async def _unlocked(self) -> dict[str, str]:
+        execution, names = self.execution, self.operation.secrets
+        failure = await execution.host.performer.unlock(execution, names)
+        if failure is not None:
+            raise NodeFailure(failure.message, code=failure.code)
+        return {name: execution.secrets[name] for name in names}
+
     def _completed(self, result: Any, seconds: float) -> Event:
         value = encode(result)
-        pack(value)  # raises if it is too large to be kept
+        packed = pack(value)  # raises if it is too large to be kept
+        if self.execution.opened and held(packed, self.execution.opened):
+            return self._failed(secret_in_output(self.operation.name))
         return self._event(e.NODE_COMPLETED, {"output": {"value": value}, "ms": int(seconds * 1000)})
 
     def _failed(self, failure: Failure) -> Event:
         clock = self.execution.host.clock
+        failure = redacted_failure(failure, self.execution.opened)
         body: dict[str, Any] = {"code": failure.code, "message": failure.message[: INLINE_VALUE_BYTES // 16]}
         delay = retry_delay_ms(self.operation.retry, self.number, failure, clock.random())
         if delay is not None:

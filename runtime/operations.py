@@ -54,6 +54,8 @@ class Operation:
     timeout_seconds: float = 300.0
     together: tuple[Awaitable[Any], ...] = ()
     """Of a ``gather``."""
+    secrets: tuple[str, ...] = ()
+    """What a task declares."""
 
     def __await__(self) -> Generator[Operation, Any, Any]:
         driver(self.title)

@@ -71,14 +71,7 @@ class LocalPerformer:
 
     async def unlock(self, execution: Execution, names: Collection[str]) -> Failure | None:
         """Open the secrets that nodes declare by these names, for ``context``; the failure if one can't be."""
-        chosen = names_of(names, secrets_chosen(execution.accepted))
-        opened = await execution.writer.patiently(lambda: self._vault(execution.head.account, chosen))
-        execution.unlocked(opened.values)
-        KNOWN.add(opened.values.values())
-        for name, (code, message) in opened.missing.items():
-            needs = f"a node declares it as {name}" if name != chosen[name] else "a node needs it"
-            return Failure(code, f"{message} ({needs})")
-        return None
+        return await unlock(self._vault, execution, names)
 
     async def elsewhere(self, attempt: Attempt, isolation: str, value: Any) -> Any:
         """Call the handler in a child process or a thread; its output, or ``HandlerFailed``."""
@@ -137,6 +130,18 @@ class LocalPerformer:
             return handler.encode(await self._threads.run(handler.function, context, argument))
         except Exception as error:
             raise HandlerFailed(redacted_failure(failure_of(error), secrets_of(context))) from error
+
+
+async def unlock(vault: Vault, execution: Execution, names: Collection[str]) -> Failure | None:
+    """Open secrets for an execution, by the names that its nodes declare; the failure if one can't be. ``Lost``."""
+    chosen = names_of(names, secrets_chosen(execution.accepted))
+    opened = await execution.writer.patiently(lambda: vault(execution.head.account, chosen))
+    execution.unlocked(opened.values)
+    KNOWN.add(opened.values.values())
+    for name, (code, message) in opened.missing.items():
+        needs = f"a node declares it as {name}" if name != chosen[name] else "a node needs it"
+        return Failure(code, f"{message} ({needs})")
+    return None
 
 
 def _copy(values: Mapping[str, Any]) -> Mapping[str, Any]:

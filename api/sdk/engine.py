@@ -8,10 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, cast
 
 from axiom.api import doors
+from axiom.api.sealing import keys_of
+from axiom.api.settings import Settings
 from axiom.api.waiters import Waiters
 from axiom.compiler.artifact import Node
 from axiom.runtime import catalog, telemetry
@@ -22,7 +26,9 @@ from axiom.runtime.engine import Execution
 from axiom.runtime.events import Event
 from axiom.runtime.failures import Failure, failure_of
 from axiom.runtime.limits import CONCURRENT_EXECUTIONS, LEASE_MS
+from axiom.runtime.local import secret_from_environment
 from axiom.runtime.perform import Attempt
+from axiom.runtime.performer import Vault, unlock
 from axiom.runtime.prepared import Prepared
 from axiom.runtime.results import Result, result_of
 from axiom.runtime.starts import Start
@@ -30,6 +36,7 @@ from axiom.runtime.store.base import Append, Missing, Ok, Store
 from axiom.runtime.store.base import Final as Ended
 from axiom.runtime.store.opening import open_store
 from axiom.runtime.values import plain
+from axiom.runtime.vault import NO_KEYS, Keys, open_secrets, publish_key
 from axiom.runtime.worker import Worker
 
 from .workflows import CODED, Workflow
@@ -94,7 +101,9 @@ class Engine:
         max_concurrent_executions: int = CONCURRENT_EXECUTIONS,
         lease_ms: int = LEASE_MS,
         clock: Clock | None = None,
+        secrets_key_file: str | Path | None = None,
     ) -> None:
+        self._keys: Final = _keys(store, secrets_key_file)
         self.store: Final[Store] = open_store(store) if isinstance(store, str) else store
         self._owns_store: Final = isinstance(store, str)
         self.clock: Final[Clock] = clock or SystemClock()
@@ -116,11 +125,12 @@ class Engine:
             await catalog.store_artifact(self.store, ACCOUNT, each.artifact)
         self._waiters = Waiters(self.store, self.clock)
         if self._workflows:
+            await publish_key(self.store, self._keys)
             self._worker = Worker(
                 self.store,
                 self.clock,
                 prepare=self._prepare,
-                performer=NoNodes(),
+                performer=NoNodes(partial(open_secrets, self.store, self._keys, secret_from_environment)),
                 name=self._name,
                 packages={f"{name}@{version}": CODED for name, version in self._workflows},
                 concurrency=self._concurrency,
@@ -229,14 +239,24 @@ class Engine:
         assert isinstance(outcome, Ok), outcome
 
 
+def _keys(store: str | Store, file: str | Path | None) -> Keys:
+    """The keys of secrets: of the file that was named, or of the one beside an SQLite store."""
+    if file is not None:
+        return Keys(file=Path(file))
+    return keys_of(Settings(store=store)) if isinstance(store, str) else NO_KEYS
+
+
 class NoNodes:
     """The performer of a worker that has coded workflows only."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault: Final = vault
 
     def context(self, attempt: Attempt, resume_after: Any = None) -> Any:
         raise RuntimeError("coded workflows make their own")
 
     async def unlock(self, execution: Execution, names: Collection[str]) -> Failure | None:
-        raise RuntimeError("coded workflows declare no secrets")
+        return await unlock(self._vault, execution, names)
 
     async def elsewhere(self, attempt: Attempt, isolation: str, value: Any) -> Any:
         raise RuntimeError("coded workflows have no nodes")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 from uuid import UUID
@@ -40,8 +40,14 @@ class Task(Generic[P, T]):
     """A function whose results are kept. Called in a workflow it returns what to await."""
 
     def __init__(
-        self, function: Callable[..., Any], name: str, retry: Policy, timeout_seconds: float
+        self,
+        function: Callable[..., Any],
+        name: str,
+        retry: Policy,
+        timeout_seconds: float,
+        secrets: tuple[str, ...] = (),
     ) -> None:
+        self.secrets: Final = secrets
         self.function: Final = function
         self.name: Final = name
         self._retry: Final = retry
@@ -64,12 +70,13 @@ class Task(Generic[P, T]):
             self._blocking,
             self._retry,
             self._timeout_seconds,
+            secrets=self.secrets,
         )
         return cast("Awaitable[T]", operation)
 
     def with_retry(self, retry: Policy) -> Task[P, T]:
         """Return the same task with another policy, for calls that want one."""
-        return Task(self.function, self.name, retry, self._timeout_seconds)
+        return Task(self.function, self.name, retry, self._timeout_seconds, self.secrets)
 
 
 @overload
@@ -77,7 +84,13 @@ def task(function: Callable[P, Coroutine[Any, Any, T]], /) -> Task[P, T]: ...
 @overload
 def task(function: Callable[P, T], /) -> Task[P, T]: ...
 @overload
-def task(*, name: str | None = None, retry: Policy = ..., timeout: float | timedelta = ...) -> _TaskMaker: ...
+def task(
+    *,
+    name: str | None = None,
+    retry: Policy = ...,
+    timeout: float | timedelta = ...,
+    secrets: Sequence[str] = ...,
+) -> _TaskMaker: ...
 
 
 def task(
@@ -87,15 +100,17 @@ def task(
     name: str | None = None,
     retry: Policy = ONCE,
     timeout: float | timedelta = 300.0,
+    secrets: Sequence[str] = (),
 ) -> Any:
     """Make a task of a function, ``async def`` or ``def`` (which runs in a thread). ``timeout`` is in seconds.
 
-    Its arguments and its result are JSON data, dataclasses, TypedDicts, msgspec Structs or pydantic models.
+    Its arguments and its result are JSON data, dataclasses, TypedDicts, msgspec Structs or pydantic models. ``secrets``
+    names those that ``current().secrets`` gives it.
     """
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
 
     def make(found: Callable[..., Any]) -> Task[Any, Any]:
-        return Task(found, name or found.__name__, retry, seconds)
+        return Task(found, name or found.__name__, retry, seconds, tuple(secrets))
 
     return make if function is None else make(function)
 

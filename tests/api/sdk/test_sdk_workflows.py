@@ -441,3 +441,37 @@ def test_a_task_sees_the_values_that_its_run_is_configured_with() -> None:
                 await engine.enqueue(where, None, config_id="none")
 
     play(scenario)
+
+
+@task(secrets=["API_KEY"])
+async def sing(how: str) -> str:
+    secret = current().secrets["API_KEY"]
+    if how == "raise":
+        raise NodeFailure(f"bad key {secret}", retryable=False)
+    return secret if how == "return" else str(len(secret))
+
+
+@workflow(name="sings", version="1.0.0")
+async def sings(run: Run, payload: str) -> str:
+    return await sing(payload)
+
+
+def test_a_task_has_the_secrets_that_it_declares_and_can_not_leave_them_in_the_journal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(world: World) -> None:
+        async with world.engine(sings) as engine:
+            for how, code in (
+                ("fine", "secret_missing"),
+                ("return", "secret_in_output"),
+                ("raise", "handler_error"),
+            ):
+                if how == "return":
+                    monkeypatch.setenv("AXIOM_SECRET_API_KEY", "canary-canary")
+                with pytest.raises(RunFailed) as told:
+                    await engine.run(sings, how)
+                assert told.value.code == code
+                assert "canary" not in str(told.value)
+            assert await engine.run(sings, "fine") == str(len("canary-canary"))
+
+    play(scenario)
