@@ -12,13 +12,14 @@ from typing import Final
 
 from .artifact import Join, Retry
 from .fields import EVENT_NAME, NOTIFY_URL, Fields
-from .limits import parse_concurrency
+from .limits import parse_breaker, parse_concurrency, parse_rate
 from .model import Awaited, Fan, Pause, Placement
 from .report import Report
 from .source import Scalar, Tree
 
+LIMITS: Final = ("concurrency", "rate_limit", "circuit_breaker")
 CONFIG_KEYS: Final = {
-    "node": ["retry", "timeout_seconds", "join", "compose", "hitl", "map", "concurrency", "circuit_breaker"],
+    "node": ["retry", "timeout_seconds", "join", "compose", "hitl", "map", *LIMITS],
     "sleep": ["duration_ms", "join", "compose"],
     "event": ["name", "correlate", "message", "timeout_ms", "join", "compose"],
     "flow": ["wait", "retry", "timeout_seconds", "join", "compose", "hitl", "map"],
@@ -83,7 +84,8 @@ def configured(placement: Placement, config: Tree | None, report: Report) -> Pla
         concurrency=parse_concurrency(f.get("concurrency"), report),
         awaited=_awaited(f) if kind in ("sleep", "event") else None,
         wait=f.flag("wait", True),
-        unsupported={"circuit_breaker": f.at("circuit_breaker")} if "circuit_breaker" in f else {},
+        rate_limit=parse_rate(f.get("rate_limit"), report),
+        breaker=parse_breaker(f.get("circuit_breaker"), report),
     )
 
 

@@ -50,6 +50,7 @@ def lower(flow: Flow, library: Library, drift: bool = False) -> Plan:
         on_cancel=flow.on_cancel,
         priority=flow.priority,
         concurrency=flow.limits.get("concurrency"),
+        rate_limit=flow.limits.get("rate_limit"),
         compensate={item.alias: item.by for item in flow.compensate},
         drift=drift,
     )

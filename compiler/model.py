@@ -189,10 +189,20 @@ class Fan(Element):
 
 @dataclass(frozen=True, kw_only=True)
 class Throttle(Element):
-    """``concurrency``: how many may go at the same time, for each value of ``key``."""
+    """``concurrency`` or ``rate_limit``: ``settings`` for each value of ``key``."""
 
     key: Tree | None = None
-    limit: int = 1
+    settings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breaker(Element):
+    """``circuit_breaker``: when a node is not called any more, and for how long."""
+
+    failures: int
+    window_ms: int
+    open_ms: int
+    on_open: Literal["WAIT", "FAIL"] = "WAIT"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,11 +233,11 @@ class Placement(Element):
     pause: Pause | None = None
     fan: Fan | None = None
     concurrency: Throttle | None = None
+    rate_limit: Throttle | None = None
+    breaker: Breaker | None = None
     awaited: Awaited | None = None
     wait: bool = True
     """Of a subflow: whether its result is waited for."""
-    unsupported: Places = field(default_factory=dict, compare=False)
-    """Keys of ``config`` that are known and not executed yet."""
     pin: tuple[int, int] | None = None
     """The column and row that the author gave it on the canvas."""
     declared: NodeType | None = None
@@ -307,15 +317,14 @@ class Flow(Element):
     edges: tuple[Edge, ...] = ()
     compensate: tuple[Compensation, ...] = ()
     concurrency: Throttle | None = None
-    unsupported: Places = field(default_factory=dict, compare=False)
-    """Parts of the language that are known and not executed yet, with their places."""
+    rate_limit: Throttle | None = None
     entry: str = ""
     """By ``shape``."""
     terminal: str = ""
     mode: Literal["unary", "pipeline"] = "unary"
     """By ``mode``."""
     limits: Mapping[str, Any] = field(default_factory=dict)
-    """By ``limits``: ``concurrency`` as the plan says it."""
+    """By ``limits``: ``concurrency`` and ``rate_limit`` as the plan says them."""
     input_message: MessageId | None = None
     """By ``resolve``."""
     output_message: MessageId | None = None

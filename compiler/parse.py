@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .configs import MAX_SECONDS, configured
-from .errors import Place
 from .fields import ALIAS, FLOW_NAME, NODE_NAME, PACKAGE_NAME, VERSION, Fields
-from .limits import parse_concurrency
+from .limits import parse_concurrency, parse_rate
 from .model import Compensation, Edge, Flow, Placement
 from .report import Report
 from .source import Scalar, Table, Tree, plain
@@ -69,17 +68,13 @@ def parse(tree: Tree, report: Report) -> Flow:
         edges=tuple(edge for item in f.items("edges") if (edge := _edge(item, report))),
         compensate=_compensations(f, report),
         concurrency=parse_concurrency(f.get("concurrency"), report),
-        unsupported=_later(f, ("rate_limit",)),
+        rate_limit=parse_rate(f.get("rate_limit"), report),
     )
 
 
 def _name(f: Fields, key: str) -> Scalar | None:
     tree = f.get(key)
     return tree if f.text(key) and isinstance(tree, Scalar) else None
-
-
-def _later(f: Fields, keys: tuple[str, ...]) -> dict[str, Place]:
-    return {key: f.at(key) for key in keys if key in f}
 
 
 def _compensations(f: Fields, report: Report) -> tuple[Compensation, ...]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from .artifact import Retry
 from .configs import CONFIG_KEYS, DEFAULT_ATTEMPTS, DEFAULT_POLICY, MAX_CONCURRENCY, MAX_QUORUM
-from .limits import MOST
+from .limits import MOST, MOST_FAILURES, OPEN_MS, WINDOW_MS
 from .parse import MAX_NODES
 from .passes.loops import MAX_DEPTH, MAX_LOOPS
 from .passes.supported import FEATURES, UNSUPPORTED
@@ -35,7 +35,7 @@ FLOW: Final[Rows] = {
     "on_cancel": ("`stop` or `compensate`; `stop`", "Whether a cancel undoes what was done."),
     "priority": ("-1000 to 1000; 0", "Higher ones are claimed first."),
     "concurrency": ("`{key, limit}`", "How many runs may be under way: see [limits](#limits)."),
-    "rate_limit": ("`{key, per_second, burst}`", "How many runs with the same key may start."),
+    "rate_limit": ("`{key, per_second, burst}`", "How many runs may begin: see [limits](#limits)."),
     "nodes": (f"a list, at most {MAX_NODES:,}", "See below."),
     "edges": ("a list", "See below. A flow of one node needs none."),
     "compensate": ("`{ALIAS: ALIAS}`", "See [compensation](#compensation)."),
@@ -62,7 +62,14 @@ CONFIG: Final[Rows] = {
     "hitl": ("a mapping", "Waits for people before the node runs: see [pauses](#pauses)."),
     "map": ("a mapping", "Runs the node once per item: see [maps](#maps)."),
     "concurrency": ("`{key, limit}`", "How many calls of the node may be under way: see [limits](#limits)."),
-    "circuit_breaker": ("`{failures, window_ms, open_ms}`", "Stops calling a node that keeps failing."),
+    "rate_limit": (
+        "`{key, per_second, burst}`",
+        "How many calls of the node may begin: see [limits](#limits).",
+    ),
+    "circuit_breaker": (
+        "`{failures, window_ms, open_ms, on_open}`",
+        "Stops calling a node that keeps failing: see [limits](#limits).",
+    ),
     "duration_ms": ("a whole number, or CEL", "`kind: sleep`: how long. At most ten years."),
     "name": ("`payment.settled`", "`kind: event`: which event."),
     "correlate": ("CEL, a string or a whole number", "`kind: event`: only one with this key."),
@@ -116,8 +123,23 @@ PAUSE: Final[Rows] = {
     ),
 }
 LIMIT: Final[Rows] = {
-    "key": ("CEL over `input`; one for all", "`concurrency`: what each limit is for."),
+    "key": ("CEL over `input`; one for all", "`concurrency`, `rate_limit`: what each limit is for."),
     "limit": (f"1 to {MOST:,}", "`concurrency`: how many may go at the same time."),
+    "per_second": (
+        f"above 0, to {MOST:,}",
+        "`rate_limit`: how many may begin in a second; 0.1 is six a minute.",
+    ),
+    "burst": (f"1 to {MOST:,}; 1", "`rate_limit`: how many of them may begin at once after a pause."),
+    "failures": (
+        f"1 to {MOST_FAILURES:,}",
+        "`circuit_breaker`: how many failures within the window open it.",
+    ),
+    "window_ms": (f"{WINDOW_MS}", "`circuit_breaker`: the window."),
+    "open_ms": (f"{OPEN_MS}", "`circuit_breaker`: how long nothing is called before a probe."),
+    "on_open": (
+        "`WAIT` or `FAIL`; `WAIT`",
+        "`circuit_breaker`: calls wait meanwhile, or fail with `circuit_open`.",
+    ),
 }
 MAP: Final[Rows] = {
     "items": ("CEL over what arrives, a list", "Each item must be an input of the node."),
@@ -236,7 +258,13 @@ _LIMITS: Final = """\
 handler, over all runs and workers. `key` is CEL over `input` (the run's, or the node's; of a `map` one item's) and
 makes a limit of its own of each value: a string or a whole number. Who can't go waits in line, parked, and goes in the
 order of asking. A run gives its permit back while it is parked; a node while its handler doesn't run. What a dead
-worker held is free when its lease is over."""
+worker held is free when its lease is over.
+
+`rate_limit` bounds how many runs, or calls, begin in a second; one that is over waits for a moment of its own.
+
+`circuit_breaker` counts the failures of a package's node, whichever flows of the account call it. When it is open,
+calls wait (or fail) until its time is up; then one goes, and its outcome closes the circuit or opens it again.
+Failures that another try would meet as well (`non_retryable`, invalid input) don't count."""
 
 _COMPENSATION: Final = """\
 `compensate: {charge: refund}` names the node that undoes another. After a failure, and with `on_cancel: compensate`

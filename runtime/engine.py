@@ -28,13 +28,14 @@ from typing import Any, Final, Protocol
 from . import events as e
 from . import notices, orders, telemetry
 from .alarms import Alarms
+from .circuits import Circuits
 from .clock import Clock
 from .coded import drive
 from .coded_tasks import TaskAttempt
 from .decide import AGAIN, decide, next_due, park
 from .events import Event
 from .fold import admits, extend, fold
-from .limiting import Asked, RunPermit, unheard
+from .limiting import Asked, RunLimits, unheard
 from .messages import Messages
 from .perform import Attempt, Lost, Performer
 from .prepared import BadMessage, Prepared
@@ -80,6 +81,8 @@ class Host(Protocol):
     def alarms(self) -> Alarms: ...
     @property
     def permits(self) -> Asked: ...
+    @property
+    def circuits(self) -> Circuits: ...
 
     def released(self, execution: Execution) -> None:
         """The execution is no longer here: ended, parked or lost."""
@@ -115,7 +118,7 @@ class Execution:
         self.over = False
         self.messages: Final = Messages(self)
         self.traced: Final = telemetry.tracing()
-        self.permit: Final = RunPermit(self, prepared.limit) if prepared.limit is not None else None
+        self.limits: Final = RunLimits(self, prepared.limits) if prepared.limits is not None else None
         self.draining = False
         self.on_drain: Callable[[], Any] | None = None
         """Stops a stream, which has no checkpoint of its own to wait for."""
@@ -160,8 +163,8 @@ class Execution:
             self.host.released(self)
 
     def _leave_lines(self) -> None:
-        if self.permit is not None:
-            self.permit.let_go()
+        if self.limits is not None:
+            self.limits.let_go()
         unheard(self)
 
     def notice(self, seq: int) -> None:

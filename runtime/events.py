@@ -21,7 +21,8 @@ The bodies, by kind (a *value* is ``{"value": v}``, or ``{"blob": name, "size": 
                           child?: id, input?: value}                         of a subflow that nobody waits for
     NodeFailed           {code, message, retry_at?: ms, details?}            with retry_at: another attempt follows
     NodeCancelled        {reason}                                            a join failed fast, or the run ended
-    NodeWaiting          {for: timer|event|pause|child|permit, due?: ms, …}  it needs something from outside; a child:
+    NodeWaiting          {for: timer|event|pause|child|permit|rate|circuit,
+                          due?: ms, …}                                       it needs something from outside; a child:
                                                                              {name: its id, input: value}; a permit:
                                                                              {name: the limit, key: who asks}
     NodeWoken            {by: time|signal|answer|items, seq?}                it goes on

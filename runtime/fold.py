@@ -16,8 +16,10 @@ from .limits import SHORT_WAIT_MS
 from .mapping import close_map, item_done, open_map
 from .settling import cancel, completed, fail, make_ready, settle, time_out
 from .state import (
+    ASKS_AGAIN,
     COMPLETED,
     FAILED,
+    RATE,
     READY,
     RETRYING,
     RUNNING,
@@ -208,7 +210,7 @@ def _node_failed(topology: Topology, draft: State, event: Event) -> None:
         key = _finish_attempt(topology, draft, event, forget=False)
         draft.nodes = draft.nodes.set(key, Run(RETRYING, event.attempt, draft.seq, retry_at))
         draft.retrying = draft.retrying.set(key, retry_at)
-        if key[0] in topology.calls:
+        if draft.woken:
             _ask_once(draft, key)
     else:
         key = _finish_attempt(topology, draft, event)
@@ -218,9 +220,9 @@ def _node_failed(topology: Topology, draft: State, event: Event) -> None:
 
 
 def _ask_once(draft: State, key: Key) -> None:
-    """A subflow that is tried again starts another child, with what people had said before the first."""
+    """What is tried again starts another child, or takes its turn again, with what people had said before."""
     woken = draft.woken.get(key)
-    if woken is not None and woken.child:
+    if woken is not None and (woken.child or woken.by == RATE):
         before = woken.before
         draft.woken = draft.woken.set(key, Woken(*before)) if before else draft.woken.delete(key)
 
@@ -247,7 +249,7 @@ def _failed_for_good(
 
 
 def _node_waiting(topology: Topology, draft: State, event: Event) -> None:
-    before = draft.woken.get(_key(topology, event)) if event.body["for"] in ("child", "permit") else None
+    before = draft.woken.get(_key(topology, event)) if event.body["for"] in KEEPS else None
     key = _finish_attempt(topology, draft, event)
     body = event.body
     wait = Wait(
@@ -282,8 +284,8 @@ def _node_woken(topology: Topology, draft: State, event: Event) -> None:
         woken = woken._replace(level=wait.level, child=wait.kind == "child", before=wait.before)
         if wait.kind == "pause":
             draft.pauses = draft.pauses.delete(wait.name)
-        if wait.kind == "permit":
-            _permitted(draft, key, wait)
+        if wait.kind in ASKS_AGAIN:
+            _asks_again(draft, key, wait)
             _run(draft, key, event.attempt)
             return
         if woken.by == "signal":
@@ -294,9 +296,11 @@ def _node_woken(topology: Topology, draft: State, event: Event) -> None:
     _run(draft, key, event.attempt)
 
 
-def _permitted(draft: State, key: Key, wait: Wait) -> None:
-    """It may ask for its permit again. What had woken it before is what it goes on with; one call wakes all."""
-    if wait.before is not None:
+def _asks_again(draft: State, key: Key, wait: Wait) -> None:
+    """What had woken it before is what it goes on with. One call to a line wakes all that stand there together."""
+    if wait.kind == RATE:
+        draft.woken = draft.woken.set(key, Woken(RATE, before=wait.before))
+    elif wait.before is not None:
         draft.woken = draft.woken.set(key, Woken(*wait.before))
     if (wait.name, wait.key) in draft.signals:
         draft.signals = draft.signals.delete((wait.name, wait.key))
@@ -361,6 +365,8 @@ def _pause(draft: State, event: Event) -> tuple[Key, Wait]:
     return key, draft.waiting[key]
 
 
+KEEPS: Final = ASKS_AGAIN | {"child"}
+"""Waits that remember what had woken their nodes before."""
 ENDS: Final = {e.COMPLETED: Status.COMPLETED, e.FAILED: Status.FAILED, e.CANCELLED: Status.CANCELLED}
 
 APPLY: Final = {

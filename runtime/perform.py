@@ -24,7 +24,7 @@ from .outcomes import Ended, Output, Result
 from .prepared import BadMessage, Step
 from .redaction import held
 from .retry import retry_delay_ms
-from .state import Key, Woken
+from .state import RATE, Key, Woken
 
 if TYPE_CHECKING:
     from .engine import Execution
@@ -182,8 +182,8 @@ class Attempt:
     async def _result(self) -> Result:
         """Do what the node's kind says."""
         step, execution = self.step, self.execution
-        if execution.permit is not None:
-            missing = await execution.permit.missing(self)
+        if execution.limits is not None:
+            missing = await execution.limits.missing(self)
             if missing is not None:
                 return missing
         key = self.key if not self._is_item else (self.key[0], self.key[1][:-1])
@@ -202,17 +202,11 @@ class Attempt:
             message = answer.value
         if step.node.kind == "flow":
             return await waits.subflow(self, message)
-        if step.limit is None:
-            return await self._handle(message)
-        permit = await limiting.enter(self, step.limit, message)
-        if isinstance(permit, Event):
-            return permit
-        try:
-            return await self._handle(message)
-        finally:
-            permit.give(execution)
+        if step.limits is None:
+            return await self.handle(message)
+        return await limiting.call(self, step.limits, message)
 
-    async def _handle(self, message: Any) -> Result:
+    async def handle(self, message: Any) -> Result:
         """Call the handler."""
         execution, handler = self.execution, self.step.handler
         if handler is None:
@@ -243,8 +237,22 @@ class Attempt:
 
     @property
     def woken(self) -> Woken | None:
-        """What woke this node, if it had waited."""
-        return self.execution.state.woken.get(self.key)
+        """What woke this node, if it had waited for more than its rate."""
+        woken = self.execution.state.woken.get(self.key)
+        if woken is not None and woken.by == RATE:
+            return Woken(*woken.before) if woken.before else None
+        return woken
+
+    @property
+    def paid(self) -> bool:
+        """Whether it has waited for the moment that its rate limit gave it."""
+        woken = self.execution.state.woken.get(self.key)
+        return woken is not None and woken.by == RATE
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether its time is up."""
+        return self._timed_out
 
     @property
     def _has_heard(self) -> bool:

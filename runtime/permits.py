@@ -19,7 +19,7 @@ from .clock import Clock
 from .events import Event
 from .store.base import Append, Head, Missing, Store, StoreError
 from .store.base import Final as FinalOutcome
-from .store.permits import Ask, Given, Turn
+from .store.permits import Ask, Given, Rate, Turn
 
 BATCH: Final = 128
 """Asks or returns of one call."""
@@ -73,6 +73,15 @@ class Permits:
     def give(self, limit: str, holder: str, epoch: int) -> None:
         """``holder`` needs its permit, or its place in line, no more."""
         self._put(Given(limit, holder, epoch))
+
+    async def take(self, limit: str, per_second: float, burst: int) -> int:
+        """When one more may go under a rate, in ms; at once if the store can't say."""
+        try:
+            (due,) = await self._store.take([Rate(limit, per_second, burst)])
+            return due
+        except StoreError as error:
+            log.warning("rate_unknown", limit=limit, error=str(error))
+            return 0
 
     def _put(self, item: tuple[Ask, asyncio.Future[bool]] | Given) -> None:
         self._queue.append(item)

@@ -14,7 +14,7 @@ from axiom.compiler.artifact import Edge, Node, Plan, Schema
 from axiom.compiler.expressions import EvaluationError, closure
 
 from .failures import Failure
-from .limiting import rule_of
+from .limiting import limits_of_node, limits_of_run
 from .pipeline_layout import Pipe, Pipeline, Stage, lay_out
 from .topology import Topology
 
@@ -86,7 +86,7 @@ class Step:
         "items_of",
         "join_keyed",
         "key_arms",
-        "limit",
+        "limits",
         "node",
         "paused_with",
         "settings",
@@ -96,7 +96,7 @@ class Step:
 
     def __init__(self, plan: Plan, node: Node, handler: Handler | None) -> None:
         self.node: Final = node
-        self.limit: Final = rule_of(node.config.get("concurrency"))
+        self.limits: Final = limits_of_node(node)
         self.handler: Final = handler
         """``None`` for a node of a pool that this worker doesn't serve."""
         incoming = [edge for edge in plan.incoming[node.number] if not edge.loop]
@@ -200,8 +200,8 @@ class Prepared:
         """Package (``name@version``) → the digest it was compiled with, and the one that runs."""
         edge = plan.output_edge
         shaped = edge is not None and (edge.adapter is not None or edge.check)
-        self.limit: Final = rule_of(plan.concurrency)
-        self.limited: Final = self.limit is not None or any(step.limit is not None for step in self.steps)
+        self.limits: Final = limits_of_run(plan)
+        self.limited: Final = self.limits is not None or any(step.limits is not None for step in self.steps)
         self.output: Final = _arm(plan, edge) if edge is not None and shaped else None
         """How the terminal's output becomes the flow's, if not as it is."""
         self.pipeline: Final = self._lay_out() if plan.mode == "pipeline" else None

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from .events import Event
 from .state import Key, State
 from .store.base import Head, Session
+from .store.permits import Limit
 from .topology import Topology
 
 SHOWN: Final = 20
@@ -55,6 +56,8 @@ class View(NamedTuple):
     """``None`` with the topology, and if the journal can't be folded by this version."""
     events: Mapping[int, Event] = {}
     """By seq: the last one, and those that brought the live nodes where they are (``SHOWN`` of each phase)."""
+    limits: Mapping[str, Limit] = {}
+    """Those under which nodes wait for permits, by name."""
 
     @property
     def id(self) -> str:

@@ -41,6 +41,11 @@ FAILED: Final = "failed"
 NOT_TAKEN: Final = "not_taken"
 CANCELLED: Final = "cancelled"
 
+RATE: Final = "rate"
+"""What a node waits for, and is woken by, that waited for its rate limit."""
+ASKS_AGAIN: Final = frozenset({"permit", RATE, "circuit"})
+"""Waits of nodes that go on afterwards with what they had before."""
+
 ARRIVED: Final = "arrived"
 """An arm that brings a message; the others are ``NOT_TAKEN`` and ``FAILED``."""
 
@@ -68,10 +73,10 @@ class Wait(NamedTuple):
     """What a waiting node waits for."""
 
     kind: str
-    """``timer``, ``event``, ``pause``, ``child`` or ``permit``."""
+    """``timer``, ``event``, ``pause``, ``child``, ``permit``, ``rate`` or ``circuit``."""
     due: int | None = None
     name: str = ""
-    """The event's name, the pause's id, the child's execution id, or the limit's name."""
+    """The event's name, the pause's id, the child's execution id, or the limit's or circuit's name."""
     key: str | None = None
     """What an event is correlated by; who asks for a permit."""
     quorum: int = 1
@@ -82,14 +87,14 @@ class Wait(NamedTuple):
     """How often a pause was escalated."""
     seq: int = 0
     before: tuple[Any, ...] | None = None
-    """Of a child: see ``Woken.before``. Of a permit: what had woken the node, and does so again."""
+    """Of a child: see ``Woken.before``. Of a limit: what had woken the node, and does so again."""
 
 
 class Woken(NamedTuple):
     """What woke a node that had waited."""
 
     by: str
-    """``time``, ``signal``, ``answer`` or ``items``."""
+    """``time``, ``signal``, ``answer``, ``items`` or ``rate``."""
     seq: int = 0
     """Of the signal or the answer."""
     level: int = 0

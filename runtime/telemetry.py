@@ -70,6 +70,15 @@ HTTP_REQUESTS: Final = Counter(
 HTTP_SECONDS: Final = Histogram(
     "axiom_http_seconds", "Until the answer began.", ["route"], buckets=_FAST, registry=REGISTRY
 )
+LIMIT_WAITS: Final = Counter(
+    "axiom_limit_waits",
+    "Nodes that had to wait for a permit, their rate or a circuit.",
+    ["for"],
+    registry=REGISTRY,
+)
+CIRCUITS: Final = Gauge(
+    "axiom_circuit_state", "Circuits that this worker knows, by state.", ["state"], registry=REGISTRY
+)
 PRUNED: Final = Counter("axiom_pruned", "Executions removed by retention.", registry=REGISTRY)
 
 
@@ -90,6 +99,13 @@ def attempt_ended(outcome: str, seconds: float) -> None:
     counter, histogram = _attempt_meters(outcome)
     counter.inc()
     histogram.observe(seconds)
+
+
+def circuit_moved(before: str | None, after: str) -> None:
+    """Count a circuit as what it is now."""
+    if before is not None:
+        CIRCUITS.labels(before).dec()
+    CIRCUITS.labels(after).inc()
 
 
 @cache

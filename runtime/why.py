@@ -15,12 +15,14 @@ from typing import Any, Final, NamedTuple
 from axiom.compiler.artifact import Plan
 
 from . import reasons_head as of_head
+from . import reasons_limits as of_limits
 from . import reasons_nodes as of_nodes
 from .events import Event, UnknownKind
 from .reading import state_of
 from .reasons import NOBODY, SHOWN, Branch, Reason, View
 from .state import IllegalTransition, State
 from .store.base import FINAL, Head, Session, Store
+from .store.permits import Limit
 from .topology import Topology
 
 BRANCHES: Final[tuple[Branch, ...]] = (
@@ -36,6 +38,9 @@ BRANCHES: Final[tuple[Branch, ...]] = (
     of_nodes.events,
     of_nodes.children,
     of_nodes.timers,
+    of_limits.permits,
+    of_limits.rates,
+    of_limits.circuits,
     of_nodes.retries,
     of_nodes.gates,
     of_nodes.maps,
@@ -78,9 +83,16 @@ async def why(store: Store, head: Head, plan: Plan | None, sessions: Sequence[Se
         except (IllegalTransition, UnknownKind, KeyError):
             topology = None
     events = await _events(store, head, state)
-    view = View(head, store.now(), sessions, topology, state, events)
+    view = View(head, store.now(), sessions, topology, state, events, await _limits(store, state))
     found = tuple(reason for branch in BRANCHES for reason in branch(view))
     return Why(found or (_unknown(head),))
+
+
+async def _limits(store: Store, state: State | None) -> dict[str, Limit]:
+    """The limits under which nodes wait for permits."""
+    wanted = {wait.name for wait in state.waiting.values() if wait.kind == "permit"} if state else set()
+    found = [limit for name in islice(wanted, SHOWN) for limit in await store.limits(name, "", 1)]
+    return {limit.name: limit for limit in found}
 
 
 async def _events(store: Store, head: Head, state: State | None) -> dict[int, Event]:

@@ -26,6 +26,7 @@ from axiom.compiler.artifact import Plan
 
 from .alarms import Alarms
 from .carrier import Carrier
+from .circuits import Circuits
 from .clock import Clock
 from .engine import Execution, is_over
 from .events import Event
@@ -101,6 +102,7 @@ class Worker:
             stall_seconds,
         )
         self.permits: Final = Permits(store, clock, self.session)
+        self.circuits: Final = Circuits(store, clock)
         self._carrier: Final = Carrier(store, clock, self.session, self._plan_of)
         self._room = asyncio.Event()
         self._idle = asyncio.Event()
@@ -149,6 +151,7 @@ class Worker:
         await asyncio.gather(*self._tasks, *tasks, *self._reading, return_exceptions=True)
         self.alarms.stop()
         await self.permits.stop()
+        await self.circuits.stop()
         if self._unwatch is not None:
             self._unwatch()
         await self._lease.stop()

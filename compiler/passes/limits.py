@@ -20,24 +20,35 @@ KEY: Final[Schema] = {"type": ["string", "integer"]}
 
 def limits(flow: Flow, context: Context) -> Flow:
     """Return ``flow`` with the settings of its limits, and of its nodes'."""
-    nodes = tuple(_limited(node, context) for node in flow.nodes)
     entry = flow.by_alias.get(flow.entry)
     message = flow.input_message or (entry.input if entry else None)
-    if flow.concurrency is None:
-        return replace(flow, nodes=nodes)
-    settings = _settings(flow.concurrency, message, "the flow", context)
-    return replace(flow, nodes=nodes, limits={"concurrency": settings})
+    settings = {
+        name: _settings(limit, message, "the flow", context)
+        for name, limit in (("concurrency", flow.concurrency), ("rate_limit", flow.rate_limit))
+        if limit is not None
+    }
+    return replace(flow, nodes=tuple(_limited(node, context) for node in flow.nodes), limits=settings)
 
 
 def _limited(node: Placement, context: Context) -> Placement:
-    if node.concurrency is None:
-        return node
-    settings = _settings(node.concurrency, node.input, f"`{node.alias}`", context)
-    return replace(node, settings={**node.settings, "concurrency": settings})
+    settings: dict[str, Any] = {
+        name: _settings(limit, node.input, f"`{node.alias}`", context)
+        for name, limit in (("concurrency", node.concurrency), ("rate_limit", node.rate_limit))
+        if limit is not None
+    }
+    if node.breaker is not None:
+        breaker = node.breaker
+        settings["circuit_breaker"] = {
+            "failures": breaker.failures,
+            "window_ms": breaker.window_ms,
+            "open_ms": breaker.open_ms,
+            "on_open": breaker.on_open,
+        }
+    return replace(node, settings={**node.settings, **settings}) if settings else node
 
 
 def _settings(limit: Throttle, message: MessageId | None, whose: str, context: Context) -> dict[str, Any]:
-    settings: dict[str, Any] = {"limit": limit.limit}
+    settings: dict[str, Any] = dict(limit.settings)
     if limit.key is None or message is None:
         return settings
     seen = object_of({"input": context.library.schema(message)}, ["input"])
@@ -46,12 +57,9 @@ def _settings(limit: Throttle, message: MessageId | None, whose: str, context: C
         return settings
     code, schema = made
     if contained(schema, KEY):
-        text, expected = f"the `key` of a limit of {whose} must yield a string or a whole number", "a string"
-        context.report.error(
-            "AX1404",
-            limit.key.place,
-            text,
-            found=kind_shown(schema),
-            expected=f"{expected} or a whole number",
-        )
+        text, expected = f"the `key` of a limit of {whose} must yield {WANTED}", WANTED
+        context.report.error("AX1404", limit.key.place, text, found=kind_shown(schema), expected=expected)
     return {**settings, "key": code}
+
+
+WANTED: Final = "a string or a whole number"

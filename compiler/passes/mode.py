@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..errors import Place
-from ..model import Flow
+from ..model import Flow, Placement
 from .context import Context
 
 
@@ -45,13 +45,22 @@ def _unary_only(flow: Flow) -> Iterator[tuple[str, Place]]:
         if node.kind != "node":
             what = "a subflow" if node.kind == "flow" else f"`kind: {node.kind}`"
             yield what, node.at("flow" if node.kind == "flow" else "kind")
-        for key, there in (("hitl", node.pause), ("map", node.fan), ("concurrency", node.concurrency)):
+        for key, there in (("hitl", node.pause), ("map", node.fan), *_limits_of(node)):
             if there:
                 yield f"`{key}`", node.at(f"config.{key}")
     for edge in flow.edges:
         if edge.loop:
             yield "a loop", edge.at("loop")
-    if flow.concurrency:
-        yield "`concurrency`", flow.at("concurrency")
+    for key, limit in (("concurrency", flow.concurrency), ("rate_limit", flow.rate_limit)):
+        if limit:
+            yield f"`{key}`", flow.at(key)
     if flow.compensate:
         yield "`compensate`", flow.at("compensate")
+
+
+def _limits_of(node: Placement) -> list[tuple[str, object]]:
+    return [
+        ("concurrency", node.concurrency),
+        ("rate_limit", node.rate_limit),
+        ("circuit_breaker", node.breaker),
+    ]

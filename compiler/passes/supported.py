@@ -1,8 +1,6 @@
 """The parts of the language that this version reads and does not run yet: one clear error each, and nothing more.
 
-``UNSUPPORTED`` holds their names; a feature that the runtime has learnt is struck from it, and that is all, but for
-``circuit_breaker`` and ``rate_limit``: the parser takes note of them and no more, so these are not in
-the plan.
+``UNSUPPORTED`` holds their names; a feature that the runtime has learnt is struck from it, and that is all.
 """
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ FEATURES: Final = {
 """What can be switched off, in words."""
 LEARNT: Final = frozenset(
     {
+        "circuit_breaker",
         "compensate",
         "concurrency",
         "event",
@@ -39,6 +38,7 @@ LEARNT: Final = frozenset(
         "join.timeout_ms",
         "loop",
         "map",
+        "rate_limit",
         "sleep",
         "subflow",
         "subflow.hitl",
@@ -60,9 +60,9 @@ def supported(flow: Flow, context: Context) -> Flow:
 
 
 def _used(flow: Flow) -> Iterator[tuple[str, Place]]:
-    yield from flow.unsupported.items()
-    if flow.concurrency:
-        yield "concurrency", flow.at("concurrency")
+    for key, limit in (("concurrency", flow.concurrency), ("rate_limit", flow.rate_limit)):
+        if limit:
+            yield key, flow.at(key)
     if flow.compensate:
         yield "compensate", flow.at("compensate")
     for node in flow.nodes:
@@ -78,9 +78,13 @@ def _used_by(node: Placement) -> Iterator[tuple[str, Place]]:
         yield ("subflow", node.at("flow")) if subflow else (node.kind, node.at("kind"))
     if node.join and node.join.timeout_ms:
         yield "join.timeout_ms", node.at("config.join")
-    if node.concurrency:
-        yield "concurrency", node.at("config.concurrency")
+    for key, limit in (
+        ("concurrency", node.concurrency),
+        ("rate_limit", node.rate_limit),
+        ("circuit_breaker", node.breaker),
+    ):
+        if limit:
+            yield key, node.at(f"config.{key}")
     for key, there in (("hitl", node.pause), ("map", node.fan)):
         if there:
             yield f"subflow.{key}" if subflow else key, node.at(f"config.{key}")
-    yield from node.unsupported.items()

@@ -11,11 +11,13 @@ import msgpack
 from ..limits import LEASE_MS
 from .backing import Backing
 from .base import Unavailable
-from .permits import Ask, Given, Limit, PermitBook, Place, Turn
+from .permits import Ask, Given, Limit, PermitBook, Place, Rate, Turn, spaced
 from .sessions import Sessions
 
 KIND: Final = "permit"
 PAGE: Final = 500
+RATES_KEPT: Final = 10_000
+"""Rates remembered before those with nothing booked are let go of."""
 
 
 class Permits:
@@ -32,6 +34,7 @@ class Permits:
         self._now: Final = now
         self._job: Final = job
         self._book: Final = PermitBook(sessions.alive)
+        self._booked: dict[str, float] = {}
         self._load(sessions)
 
     async def acquire(self, asks: Sequence[Ask]) -> list[bool]:
@@ -50,6 +53,15 @@ class Permits:
         turns = self._book.turns(self._now())
         await self._write()
         return turns
+
+    async def take(self, rates: Sequence[Rate]) -> list[int]:
+        now, dues = self._now(), []
+        for rate in rates:
+            due, self._booked[rate.limit] = spaced(rate, self._booked.get(rate.limit, 0.0), now)
+            dues.append(due)
+        if len(self._booked) > RATES_KEPT:
+            self._booked = {limit: booked for limit, booked in self._booked.items() if booked > now}
+        return dues
 
     async def limits(self, prefix: str = "", after: str = "", limit: int = 500) -> list[Limit]:
         return self._book.listed(prefix, after, limit, self._now())
@@ -101,6 +113,9 @@ class PermitCalls:
 
     async def turns(self) -> list[Turn]:
         return await self._open_permits().turns()
+
+    async def take(self, rates: Sequence[Rate]) -> list[int]:
+        return await self._open_permits().take(rates)
 
     async def limits(self, prefix: str = "", after: str = "", limit: int = 500) -> list[Limit]:
         return await self._open_permits().limits(prefix, after, limit)

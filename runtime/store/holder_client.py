@@ -38,7 +38,7 @@ from .base import (
     Watcher,
 )
 from .embedded import Embedded, RawClaim
-from .permits import Ask, Given, Limit, Turn
+from .permits import Ask, Given, Limit, Rate, Turn
 from .watching import Watchers, unheard
 from .wire import CALLS, VERSION, Unframer, beat_in, error_in, framed, hints_in
 
@@ -315,6 +315,9 @@ class Client:
 
     async def turns(self) -> list[Turn]:
         return cast("list[Turn]", await self._call("turns"))
+
+    async def take(self, rates: Sequence[Rate]) -> list[int]:
+        return cast("list[int]", await self._call("take", rates))
 
     async def limits(self, prefix: str = "", after: str = "", limit: int = 500) -> list[Limit]:
         return cast("list[Limit]", await self._call("limits", prefix, after, limit))

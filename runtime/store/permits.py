@@ -16,6 +16,7 @@ then. A turn whose word was lost is told again: the callers' sweep is ``turns``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import ceil
 from typing import Final, NamedTuple, Protocol
 
 CALL_MS: Final = 2_000
@@ -33,6 +34,14 @@ class Ask(NamedTuple):
     epoch: int
     number: int
     """Tells this wait from an earlier one of the same holder: the seq of its journal."""
+
+
+class Rate(NamedTuple):
+    """One more of ``limit``, at so many a second, of which so many at once."""
+
+    limit: str
+    per_second: float
+    burst: int
 
 
 class Given(NamedTuple):
@@ -80,8 +89,24 @@ class PermitStore(Protocol):
     async def turns(self) -> list[Turn]:
         """Who is to be told now, over all limits: what a dead worker left behind, and whose call was not heard."""
 
+    async def take(self, rates: Sequence[Rate]) -> list[int]:
+        """When each may go, in ms: now or later; that moment is its own. Advice: it need not outlive the store."""
+
     async def limits(self, prefix: str = "", after: str = "", limit: int = 500) -> list[Limit]:
         """Limits in use, by name."""
+
+
+def spaced(rate: Rate, booked: float, now: int) -> tuple[int, float]:
+    """Return when one more may go, and up to when the rate is booked then (the generic cell rate algorithm).
+
+    >>> spaced(Rate("x", 2.0, 1), 0.0, 1_000)
+    (1000, 1500.0)
+    >>> spaced(Rate("x", 2.0, 1), 1500.0, 1_000)
+    (1500, 2000.0)
+    """
+    step = 1000 / rate.per_second
+    booked = max(booked, float(now))
+    return max(now, ceil(booked - (rate.burst - 1) * step)), booked + step
 
 
 class Place:

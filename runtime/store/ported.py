@@ -33,7 +33,7 @@ from .base import (
 )
 from .embedded import RawClaim
 from .lanes import OUTSIDE
-from .permits import Ask, Given, Limit, PermitStore, Turn
+from .permits import Ask, Given, Limit, PermitStore, Rate, Turn
 
 UNREADABLE_MS = 60_000
 """An execution whose events this version can't read is looked at again after so long, by whoever can."""
@@ -182,6 +182,9 @@ class PortedStore(ABC):
 
     async def turns(self) -> list[Turn]:
         return await self.port.turns()
+
+    async def take(self, rates: Sequence[Rate]) -> list[int]:
+        return await self.port.take(rates)
 
     async def limits(self, prefix: str = "", after: str = "", limit: int = 500) -> list[Limit]:
         return await self.port.limits(prefix, after, limit)

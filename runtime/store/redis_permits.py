@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgpack
 
 from . import redis_scripts as scripts
-from .permits import Ask, Given, Limit, Turn
+from .permits import Ask, Given, Limit, Rate, Turn
 from .redis_wire import Wire
 
 _pack = msgpack.Packer(use_bin_type=False).pack
@@ -32,6 +32,11 @@ class RedisPermits:
 
     async def turns(self) -> list[Turn]:
         return _turns(await self._wire.run(scripts.PERMITS, "turns", _pack(list(range(self.partitions)))))
+
+    async def take(self, rates: Sequence[Rate]) -> list[int]:
+        items = [(*rate, self._place_of(rate.limit)) for rate in rates]
+        _, *dues = await self._wire.run(scripts.PERMITS, "take", _pack(items))
+        return dues
 
     async def limits(self, prefix: str = "", after: str = "", limit: int = 500) -> list[Limit]:
         items = (list(range(self.partitions)), prefix, after, limit)

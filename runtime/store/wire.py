@@ -53,7 +53,7 @@ from .base import (
 from .base import (
     Final as FinalOutcome,
 )
-from .permits import Ask, Given, Limit, Turn
+from .permits import Ask, Given, Limit, Rate, Turn
 
 VERSION: Final = 1
 """Of this protocol; ``hello`` carries it, and a holder refuses another."""
@@ -204,6 +204,7 @@ CALLS: Final[dict[str, Call]] = {
     "acquire": Call(arguments=lambda raw: ([Ask(*item) for item in raw[0]],), result=list),
     "release": Call(arguments=lambda raw: ([Given(*item) for item in raw[0]],), result=many(Turn)),
     "turns": Call(result=many(Turn)),
+    "take": Call(arguments=lambda raw: ([Rate(*item) for item in raw[0]],), result=list),
     "limits": Call(result=many(Limit)),
     "findings": Call(result=many(Finding)),
 }

@@ -3,9 +3,10 @@
 --   lr:L  places, a hash: holder -> {ticket, session, epoch, number, inside, called at, calls}; '' -> {most, tickets}
 --   lh:L  who is in, by ticket      lq:L  who is in line, by ticket
 --   la    limits in use             lw    those with a line, by when they were last looked at
+--   lt:L  up to when a rate is booked
 --
 -- ARGV: partitions, what to do, its items (MessagePack). Answers {now, …}: for `acquire` 1 or 0 per item, for `release`
--- and `turns` {limit, holder, token} per turn, for `list` {name, most, holders, first in line, length of the line}.
+-- and `turns` {limit, holder, token} per turn, for `take` when each may go, for `list` {name, most, holders, first in line, length of the line}.
 
 local CALL_MS, SWEEP, SHOWN = 2000, 256, 100
 local TICKET, SESSION, EPOCH, NUMBER, INSIDE, CALLED, CALLS = 1, 2, 3, 4, 5, 6, 7
@@ -165,10 +166,21 @@ local function list(number, prefix_wanted, after, limit)
   end
 end
 
+local function take(item)  -- see spaced() in permits.py
+  local name, per_second, burst = unpack(item)
+  local key, step = prefix_of(item[4]) .. 'lt:' .. name, 1000 / per_second
+  local booked = math.max(tonumber(call('GET', key) or 0), now)
+  local after = booked + step
+  call('SET', key, string.format('%.3f', after), 'PX', math.ceil(after - now) + 1000)
+  return math.max(now, math.ceil(booked - (burst - 1) * step))
+end
+
 if ARGV[2] == 'acquire' then
   for _, item in ipairs(items) do answer[#answer + 1] = acquire(item) end
 elseif ARGV[2] == 'release' then
   for _, item in ipairs(items) do release(item) end
+elseif ARGV[2] == 'take' then
+  for _, item in ipairs(items) do answer[#answer + 1] = take(item) end
 elseif ARGV[2] == 'turns' then
   for _, number in ipairs(items) do sweep(number) end
 else

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from store_kit import LONG_MS, SHORT_MS, beat, fresh, live, new_id, until
 
 from axiom.runtime.store.base import Store
-from axiom.runtime.store.permits import CALL_MS, Ask, Given, Limit, Turn
+from axiom.runtime.store.permits import CALL_MS, Ask, Given, Limit, Rate, Turn
 
 
 async def ask(
@@ -186,6 +186,17 @@ async def a_changed_limit_holds_from_the_next_who_asks(store: Store, other: Stor
     assert not await ask(store, limit, new_id(), session, most=1)
 
 
+async def a_rate_gives_each_a_moment_of_its_own(store: Store, other: Store) -> None:
+    limit = fresh("rate")
+    first = await store.take([Rate(limit, 0.01, 2), Rate(limit, 0.01, 2)])
+    (third,) = await other.take([Rate(limit, 0.01, 2)])
+    (fourth,) = await store.take([Rate(limit, 0.01, 2)])
+    assert first[0] == first[1], "two at once"
+    assert first[0] < third <= first[0] + 100_000
+    assert fourth - third == 100_000
+    assert await store.take([Rate(fresh("rate"), 0.01, 1)]) < [third]
+
+
 RULES: list[Callable[[Store, Store], Awaitable[None]]] = [
     no_more_go_than_the_limit_says,
     limits_of_other_names_do_not_meet,
@@ -201,4 +212,5 @@ RULES: list[Callable[[Store, Store], Awaitable[None]]] = [
     a_session_that_never_beat_gets_nothing,
     limits_are_listed_by_name_page_by_page,
     a_changed_limit_holds_from_the_next_who_asks,
+    a_rate_gives_each_a_moment_of_its_own,
 ]
