@@ -33,7 +33,10 @@ FLOW: Final[Rows] = {
     "timeout_seconds": ("none", "How long a run may take as a whole."),
     "retention_days": ("the server's", "How long a run's data is kept after its end."),
     "on_cancel": ("`stop` or `compensate`; `stop`", "Whether a cancel undoes what was done."),
-    "priority": ("-1000 to 1000; 0", "Higher ones are claimed first."),
+    "priority": (
+        "-1000 to 1000; 0",
+        "Each step is a head start of a minute in the queue, so the oldest run goes at last.",
+    ),
     "concurrency": ("`{key, limit}`", "How many runs may be under way: see [limits](#limits)."),
     "rate_limit": ("`{key, per_second, burst}`", "How many runs may begin: see [limits](#limits)."),
     "nodes": (f"a list, at most {MAX_NODES:,}", "See below."),

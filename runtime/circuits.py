@@ -127,7 +127,7 @@ class Circuits:
         if known is not None and now - known.read_at < age_ms:
             return known.circuit
         document = await self._store.get(KIND, name)
-        circuit = Circuit() if document is None else _read(document.value, document.version)
+        circuit = Circuit() if document is None else read(document.value, document.version)
         self._know(name, circuit)
         return circuit
 
@@ -168,6 +168,7 @@ def _after(circuit: Circuit, breaker: Breaker, failed: bool, probe: bool, now: i
     return circuit._replace(failures=recent[-MOST_FAILURES:])
 
 
-def _read(value: bytes, version: int) -> Circuit:
+def read(value: bytes, version: int) -> Circuit:
+    """Return the circuit of a document."""
     state, until, failures = msgpack.unpackb(value, use_list=False)
     return Circuit(state, until, failures, version)

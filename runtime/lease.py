@@ -42,8 +42,8 @@ class Lease:
         self._stalled: Final = stalled
         self._lease_ms: Final = lease_ms
         self._beat_seconds: Final = BEAT_MS / 1000 * lease_ms / LEASE_MS
+        self._stall_seconds: Final = max(stall_seconds, 2 * self._beat_seconds)  # it is seen at beats only
         self._threaded: Final = threaded
-        self._stall_seconds: Final = stall_seconds
         self._beater = store.beater()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

@@ -37,6 +37,8 @@ DOOR_TRIES: Final = 20
 UNCLEAR_SECONDS: Final = 2.0
 """How long a writer reads back and waits after an unclear answer, before it gives the execution up."""
 
+PRIORITY_MS: Final = 60_000
+"""What one step of priority is worth in waiting: who waits long enough goes before whoever has just come."""
 SHORT_WAIT_MS: Final = 1_000
 """A shorter wait stays in the worker; a longer one parks the execution."""
 SUSPECT_TAKEOVERS: Final = 2

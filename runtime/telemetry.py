@@ -73,11 +73,11 @@ HTTP_SECONDS: Final = Histogram(
 LIMIT_WAITS: Final = Counter(
     "axiom_limit_waits",
     "Nodes that had to wait for a permit, their rate or a circuit.",
-    ["for"],
+    ["kind"],
     registry=REGISTRY,
 )
 CIRCUITS: Final = Gauge(
-    "axiom_circuit_state", "Circuits that this worker knows, by state.", ["state"], registry=REGISTRY
+    "axiom_circuit_state", "Circuits that this worker knows, by state.", ["status"], registry=REGISTRY
 )
 PRUNED: Final = Counter("axiom_pruned", "Executions removed by retention.", registry=REGISTRY)
 

@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "keys": (f"{HERE}.keys:keys", "Create, list and revoke API keys."),
     "configs": (f"{HERE}.configs:configs", "Show and change what runs are configured with."),
     "secrets": (f"{HERE}.secrets:secrets", "Set, rotate, list and delete secrets, and rotate their key."),
+    "limits": (f"{HERE}.limits:limits", "List the limits in use, who holds them and how many wait."),
     "workers": (f"{HERE}.workers:workers", "List the workers that are alive."),
     "verify": (f"{HERE}.checking:verify", "Check stored histories against what the engine promises."),
     "prune": (

@@ -108,7 +108,7 @@ class Create(NamedTuple):
     mode: str
     queue: str
     priority: int = 0
-    """Higher first."""
+    """Higher first: a step is worth ``PRIORITY_MS`` of waiting."""
     ready_at: int = 0
     """0: at once."""
     retention_days: float = 30.0

@@ -1,5 +1,7 @@
 """The ready queues: ids of executions that nobody owns, by priority and time, and those that are due soon.
 
+A step of priority is a head start of ``PRIORITY_MS``: the oldest run goes at last, whatever keeps coming.
+
 An id has at most one valid ticket; an entry of a heap whose ticket is not the id's is stale and skipped. Ids are kept
 instead of heads, so that a long queue costs little. What is due beyond ``horizon_ms`` is left to the file's index.
 """
@@ -9,6 +11,8 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Sequence
+
+from ..limits import PRIORITY_MS
 
 
 class Queues:
@@ -26,7 +30,7 @@ class Queues:
         ticket = self._tickets[execution_id] = next(self._numbers)
         if ready_at <= now:
             heap = self._ready.setdefault(queue, [])
-            heapq.heappush(heap, (-priority, ready_at, ticket, execution_id))
+            heapq.heappush(heap, (ready_at - priority * PRIORITY_MS, ready_at, ticket, execution_id))
             return True
         if self.horizon_ms is None or ready_at <= now + self.horizon_ms:
             heapq.heappush(self._later, (ready_at, ticket, execution_id, queue, priority))
@@ -46,7 +50,8 @@ class Queues:
         while self._later and self._later[0][0] <= now:
             ready_at, ticket, execution_id, queue, priority = heapq.heappop(self._later)
             if self._tickets.get(execution_id) == ticket:
-                heapq.heappush(self._ready.setdefault(queue, []), (-priority, ready_at, ticket, execution_id))
+                place = (ready_at - priority * PRIORITY_MS, ready_at, ticket, execution_id)
+                heapq.heappush(self._ready.setdefault(queue, []), place)
                 moved.add(queue)
         return moved
 

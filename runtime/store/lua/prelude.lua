@@ -22,7 +22,7 @@ local STATUS_NAME = {'QUEUED', 'RUNNING', 'PAUSED', 'WAITING_ON_GATE', 'DEBUG_PA
   'COMPENSATING', 'COMPLETED', 'FAILED', 'CANCELLED'}
 local FIRST_FINAL = 8
 local NEVER = -1
-local PRIORITY_STEP = 4398046511104  -- 2^42: above any time in ms, so that a score sorts by priority, then time
+local PRIORITY_STEP = 60000  -- ms of waiting that one priority is worth: PRIORITY_MS of limits.py
 
 local stamp = call('TIME')
 local now = tonumber(stamp[1]) * 1000 + math.floor(tonumber(stamp[2]) / 1000)

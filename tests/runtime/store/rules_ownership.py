@@ -20,6 +20,7 @@ from store_kit import (
     until,
 )
 
+from axiom.runtime.limits import PRIORITY_MS
 from axiom.runtime.store.base import Ok, Park, Store
 
 
@@ -94,6 +95,19 @@ async def higher_priority_goes_first_then_the_older(store: Store, other: Store) 
     session = await live(other)
     order = [(await other.claim(session, [queue], 1))[0].head.execution_id for _ in range(3)]
     assert order == [older.id, younger.id, low.id]
+
+
+async def who_has_waited_long_goes_before_a_little_more_priority(store: Store, other: Store) -> None:
+    """However many of a higher priority keep coming, the oldest goes at last: a step is worth a minute."""
+    queue = fresh("queue")
+    now = store.now()
+    oldest = await begin(store, queue=queue, priority=0, ready_at=now - 6 * PRIORITY_MS)
+    urgent = await begin(store, queue=queue, priority=7, ready_at=now)
+    for _ in range(3):
+        await begin(store, queue=queue, priority=5, ready_at=now)
+    session = await live(other)
+    order = [(await other.claim(session, [queue], 1))[0].head.execution_id for _ in range(2)]
+    assert order == [urgent.id, oldest.id]
 
 
 async def a_run_is_not_ready_before_its_time(store: Store, other: Store) -> None:
@@ -373,6 +387,7 @@ RULES: list[Callable[[Store, Store], Awaitable[None]]] = [
     two_claimers_are_disjoint_and_covering,
     only_named_queues_are_claimed_from,
     higher_priority_goes_first_then_the_older,
+    who_has_waited_long_goes_before_a_little_more_priority,
     a_run_is_not_ready_before_its_time,
     a_parked_run_waits_where_and_until_it_said,
     parked_for_ever_is_never_ready,
