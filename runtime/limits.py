@@ -99,5 +99,7 @@ PREPARED_PLANS: Final = 256
 """Plans that a worker keeps bound."""
 VALUES_KEPT: Final = 4_096
 """Outputs of one execution held in memory for the nodes that come next; others are read when they are needed."""
+MAPS_KEPT: Final = 16
+"""Open maps of one execution whose items are held in memory; those of others are worked out again."""
 MAP_ITEMS: Final = 100_000
 """Items of one map."""

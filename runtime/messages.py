@@ -14,7 +14,7 @@ from axiom.compiler.artifact import FLOW_INPUT
 from . import events as e
 from .debugging import edited
 from .failures import Failure
-from .limits import VALUES_KEPT
+from .limits import MAPS_KEPT, VALUES_KEPT
 from .prepared import Arm, BadMessage, Step
 from .state import ARRIVED, Key
 from .store.base import Store
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 class Messages:
     """See the top of the file. ``output`` is the terminal node's, once it has completed here."""
 
-    __slots__ = ("_execution", "_followers", "_values", "output")
+    __slots__ = ("_execution", "_followers", "_items", "_values", "output")
 
     def __init__(self, execution: Execution) -> None:
         self.output: Any = None
         self._execution: Final = execution
         self._values: Final[dict[Key, Any]] = {}
+        self._items: Final[dict[Key, Any]] = {}
+        """The items of the maps that are open, so that no item works them all out again."""
         self._followers: Final[dict[Key, int]] = {}
         """How many nodes have yet to complete with that value."""
 
@@ -63,6 +65,18 @@ class Messages:
         return step.merge(
             [(arm, arm.carry(await self._sent(self._source(arm, key), arm.on_error))) for arm in arms]
         )
+
+    def items(self, step: Step, key: Key, message: Any) -> Any:
+        """Return the items of the map ``key``. ``EvaluationError`` if they can't be told."""
+        if key not in self._items:
+            if len(self._items) >= MAPS_KEPT:
+                self._items.clear()
+            self._items[key] = step.items(message)
+        return self._items[key]
+
+    def closed(self, key: Key) -> None:
+        """The map ``key`` is over."""
+        self._items.pop(key, None)
 
     async def of_event(self, seq: int, field: str) -> Any:
         """Return the value that an event holds: an answer, a payload, an item's output."""

@@ -194,7 +194,7 @@ class Attempt:
         if step.items_of is not None:
             if not self._is_item:
                 return await waits.items(self, message)
-            message = step.items(message)[self.key[1][-1]]
+            message = execution.messages.items(step, key, message)[self.key[1][-1]]
         elif "hitl" in step.node.config and execution.state.undoing is None and not self._has_heard:
             answer = await waits.pause(self, message)
             if not isinstance(answer, Output):

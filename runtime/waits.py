@@ -93,9 +93,9 @@ async def items(attempt: Attempt, message: Any) -> Result:
     """A node with ``map``: open it, and put its items' outputs together when they are done."""
     config = attempt.step.node.config["map"]
     if attempt.woken is None:
-        found = attempt.step.items(message)
+        found = attempt.execution.messages.items(attempt.step, attempt.key, message)
         if not isinstance(found, list):
-            return Failure("edge_adapter", "the items of the map are no list", retryable=False)
+            return Failure("map_items", "the items of the map are no list", retryable=False)
         if len(found) > MAP_ITEMS:
             text = f"{len(found)} items, and {MAP_ITEMS} at most"
             return Failure("payload_too_large", text, retryable=False)
@@ -104,12 +104,13 @@ async def items(attempt: Attempt, message: Any) -> Result:
         return attempt.event(e.MAP_OPENED, body)
     execution = attempt.execution
     outputs = []
-    for index in range(len(attempt.step.items(message))):
+    for index in range(len(execution.messages.items(attempt.step, attempt.key, message))):
         key = (attempt.key[0], (*attempt.key[1], index))
         run = execution.state.nodes[key]
         outputs.append(
             await execution.messages.of_event(run.seq, "output") if run.phase == COMPLETED else None
         )
+    execution.messages.closed(attempt.key)
     return Output(outputs, checked=True)
 
 

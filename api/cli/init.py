@@ -12,7 +12,7 @@ import click
 from . import exits, output
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*")
-EXAMPLES = ("greeting", "orders", "refunds", "word-counts", "documents")
+EXAMPLES = ("greeting", "orders", "refunds", "word-counts", "documents", "claim", "nightly-batch")
 
 AXIOM_YAML = """\
 name: {name}

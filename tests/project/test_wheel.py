@@ -67,7 +67,7 @@ def test_the_wheel_holds_every_module_and_every_example(wheel: Path) -> None:
     for path in clone.rglob("*"):
         inside = path.relative_to(clone).as_posix()
         place = next((place for place in places if inside.startswith(f"{place}/")), None)
-        if place and path.suffix in {".py", ".lua", ".sql", ".yaml", ".txt", ".md"}:
+        if place and path.suffix in {".py", ".lua", ".sql", ".yaml", ".txt", ".md", ".csv"}:
             assert f"axiom/{places[place]}{inside.removeprefix(place)}" in held
     assert not [name for name in held if "__pycache__" in name or name.startswith("tests/")]
 

@@ -49,9 +49,8 @@ def test_init_refuses_a_name_that_is_none(tmp_path: Path, name: str) -> None:
 def test_init_copies_an_example_whole(tmp_path: Path, example: str) -> None:
     axiom_ends(0, "init", tmp_path / "mine", "--example", example)
     names = {path.name for path in (tmp_path / "mine").iterdir()}
-    assert names == {"axiom.yaml", "flow.yaml", "nodes", "README.md", "tests"} | (
-        {"texts"} if example == "word-counts" else set()
-    )
+    more = {"word-counts": {"texts"}, "nightly-batch": {"zones.csv"}}.get(example, set())
+    assert names == {"axiom.yaml", "flow.yaml", "nodes", "README.md", "tests"} | more
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,5 @@
+"""Close: one end for both ways."""
+
+
+async def close(ctx, input):
+    return input
