@@ -11,9 +11,11 @@ from graphs import graph
 from rigs import Rig
 from test_waits import echo, expression, paid_plan, rigged, signal, with_node
 
+from axiom.api.doors import cancel
 from axiom.compiler.artifact import Join, Plan, Retry
 from axiom.runtime import events as e
 from axiom.runtime.failures import NodeFailure
+from axiom.runtime.store.base import FINAL
 
 MINUTE = 60_000
 ITEMS = {"items": expression("lines"), "max_concurrency": 2, "failure_policy": "FAIL_FAST"}
@@ -82,6 +84,26 @@ def test_a_run_ends_at_its_deadline_wherever_it_stands(where: str):
         await rig.clock.sleep(7_200)  # past everything that it had waited for
         assert (await rig.head(execution_id)).seq == seq, "no timer of a finished run acts"
         assert not rig.workers[0].executions
+
+    rigged(scenario)
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_no_timer_of_a_cancelled_run_acts_on_it_or_on_a_later_one(where: str):
+    async def scenario(rig: Rig) -> None:
+        plan, handlers = _place(where)
+        graph_id = rig.add(plan, handlers)
+        body = {"lines": [1, 2, 3]}
+        execution_id = await rig.start(graph_id, body, deadline=rig.store.now() + 2 * MINUTE)
+        await rig.clock.sleep(30)
+        assert await cancel(rig.store, rig.clock, "default", execution_id)
+        seq = (await rig.head(execution_id)).seq
+        later = await rig.start(graph_id, body, deadline=rig.store.now() + 4 * MINUTE)
+        await rig.clock.sleep(180)
+        assert (await rig.head(later)).status not in FINAL, "it has its own deadline"
+        await rig.ended(later, 3_600)
+        head = await rig.head(execution_id)
+        assert (head.status, head.seq, head.ready_at) == ("CANCELLED", seq, None)
 
     rigged(scenario)
 
