@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "executions": (f"{HERE}.executions:executions", "List, inspect, follow and cancel executions."),
     "why": (f"{HERE}.executions:why", "Tell why an execution waits, and what will move it."),
     "migrate": (f"{HERE}.migrate:migrate", "Move runs that are under way to another artifact."),
+    "diff": (f"{HERE}.diff:diff", "Compare two executions node by node."),
     "debug": (
         f"{HERE}.debug:debug",
         "Show where a run is stopped and with which inputs; step, continue, edit.",
