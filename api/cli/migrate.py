@@ -33,9 +33,9 @@ def migrate(
     dry_run: bool,
     json_: bool,
 ) -> int:
-    """Move runs to another artifact. What can't be proved to fit stays where it is, with the reasons.
+    """Move runs that are under way to another artifact.
 
-    The exit code is 1 if any run was refused.
+    What can't be proved to fit stays where it is, and the reasons are printed. The exit code is 1 if any run was refused.
 
     \b
     Example:
