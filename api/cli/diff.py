@@ -25,7 +25,9 @@ ABSENT: Final = "(absent)"
 @as_json
 @target_options
 def diff(settings: Settings, first: str, second: str, json_: bool) -> int:
-    """Compare two executions node by node. The exit code is 1 if they differ.
+    """Compare two executions node by node.
+
+    The exit code is 1 if they differ.
 
     \b
     Example:

@@ -35,7 +35,8 @@ def migrate(
 ) -> int:
     """Move runs that are under way to another artifact.
 
-    What can't be proved to fit stays where it is, and the reasons are printed. The exit code is 1 if any run was refused.
+    What can't be proved to fit stays where it is, and the reasons are printed. The exit code is 1 if any run was
+    refused.
 
     \b
     Example:
