@@ -19,7 +19,7 @@ from process_kit import Api, Bed, a_bed
 
 from axiom.web import pages
 
-PATIENCE_MS = 40_000
+PATIENCE_MS = 120_000
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --disable-dev-shm-usage --js-flags=--max-old-space-size=512"

@@ -7,7 +7,7 @@ from browser_kit import Site, Tab
 from playwright.sync_api import expect
 from process_kit import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def status(tab: Tab, name: str) -> None:

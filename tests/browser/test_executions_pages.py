@@ -8,7 +8,7 @@ import pytest
 from browser_kit import Browsing, Site, Tab
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_a_served_page_asks_for_a_key_once(site: Site, chromium: Browsing) -> None:

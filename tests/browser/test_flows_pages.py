@@ -8,7 +8,7 @@ import pytest
 from browser_kit import Site, Tab
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def run_dialog(tab: Tab, flow: str) -> None:

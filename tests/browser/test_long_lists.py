@@ -12,7 +12,7 @@ from axiom.runtime import events as e
 from axiom.runtime.events import Event
 from axiom.runtime.store.base import Append, Create, Ok, Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 COUNT = 100_000
 BATCH = 256

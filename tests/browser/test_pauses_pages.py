@@ -6,7 +6,7 @@ import pytest
 from browser_kit import Site, Tab
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_what_waits_for_a_person_is_listed_answered_and_goes_on(site: Site, tab: Tab) -> None:

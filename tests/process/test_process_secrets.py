@@ -194,7 +194,7 @@ def test_a_rotated_key_seals_anew_while_workers_run_and_the_old_one_is_of_no_mor
         cwd=bed.folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     assert "1 of 1 secrets" in done.stderr

@@ -133,7 +133,7 @@ def test_lost_answers_of_claims_and_settlements_leave_no_order_behind(store_url:
         assert await rig.output(run) == {"n": 11}
         assert lossy.lost == {"claim_outbox": 2, "settle_outbox": 2}
         assert len(await store.scan()) == 2
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             while await store.outbox():
                 await asyncio.sleep(0.05)
         await worker.stop()

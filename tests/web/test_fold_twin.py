@@ -12,7 +12,7 @@ from journals import journals
 from axiom.runtime import events as e
 from axiom.web import pages
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 
 
 FOLDED = {

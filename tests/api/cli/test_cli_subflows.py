@@ -85,6 +85,6 @@ def test_a_flow_of_another_package_is_found_in_the_store(
 def test_a_flow_runs_another_in_one_process(shop: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "axiom.api.cli.main", "run", str(shop / "flows" / "a-parent.yaml")]
     command += ["-d", '{"n": 3}', "--store", f"sqlite:///{tmp_path}/axiom.db"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"n": 12}

@@ -42,7 +42,7 @@ def test_a_process_killed_again_and_again_finishes_every_run_with_each_effect_un
         os.kill(program.pid, signal.SIGKILL)
         program.wait()
     program = start(tmp_path)
-    out, _ = program.communicate(timeout=100)
+    out, _ = program.communicate(timeout=500)
     assert out.split() == ["begun", "done"]
     effects = [line.split() for line in (tmp_path / "effects").read_text().splitlines()]
     keys = Counter((order, part) for _, order, part in effects)

@@ -82,7 +82,7 @@ def test_mypy_takes_the_good_program_and_refuses_each_mistake(tmp_path: Path) ->
         env={"MYPYPATH": str(tmp_path / "types"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=500,
     )
     wrong = {f"bad.py:{n}" for n, line in enumerate(BAD.splitlines(), 1) if line.endswith("# wrong")}
     told = {":".join(line.split(":")[:2]) for line in found.stdout.splitlines() if ": error:" in line}
