@@ -83,7 +83,8 @@ async def _cancel(store: Store, clock: Clock, head: Head, reason: str) -> dict[s
 
 async def _restart(store: Store, clock: Clock, head: Head, reason: str) -> dict[str, Any]:
     asked = Asked(RESTART)
-    restarted, _ = await make(store, clock, await prepare(store, head, asked), asked)
+    ready = await prepare(store, await head_of(store, head.account, head.execution_id), asked)
+    restarted, _ = await make(store, clock, ready, asked)
     return {"restarted_as": restarted}
 
 

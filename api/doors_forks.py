@@ -167,7 +167,7 @@ async def make(store: Store, clock: Clock, ready: Ready, asked: Asked) -> tuple[
     for name, data in blobs.items():
         await store.put_blob(execution_id, name, data)
     now = max(store.now(), made.state.at)
-    body = dict(made.accepted)
+    body = {**made.accepted, "graph_id": head.graph_id, "flow": plan.name}  # it may have moved to another
     if plan.timeout_seconds is not None:
         body["deadline"] = now + int(plan.timeout_seconds * 1000)
     if asked.key is not None:
