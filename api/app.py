@@ -21,11 +21,13 @@ from .doors import DoorError
 from .errors import EXPECTED, answer
 from .guards import Guard
 from .http import (
+    approvals,
     branches,
     bulk,
     configs,
     console,
     debug,
+    events,
     executions,
     forks,
     hold,
@@ -53,6 +55,8 @@ ROUTES: list[BaseRoute] = [
     *pauses.ROUTES,
     *debug.ROUTES,
     *migrate.ROUTES,
+    *approvals.ROUTES,
+    *events.ROUTES,
     *registry.ROUTES,
     *console.ROUTES,
     *configs.ROUTES,

@@ -60,6 +60,12 @@ class BadAnswer(DoorError):
         super().__init__(f"{errors[0]['path']}: {errors[0]['message']}")
 
 
+class LinkInvalid(DoorError):
+    """An approval link is not signed by this store, was altered, used, or has expired; the message says which."""
+
+    code = "link_invalid"
+
+
 class NoDeadline(DoorError):
     """There is nothing to extend."""
 
@@ -95,6 +101,8 @@ async def resume(
     body |= {"link": link} if link else {}
 
     def answer(pause: Pause) -> dict[str, Any]:
+        if link in pause.used:
+            raise LinkInvalid("This link has been used.")
         if any(given.body.get("by") == by for given in pause.answers):
             raise AlreadyAnswered(f"{by} has answered {pause_id}: each person counts once")
         if errors := refusals(pause.schema, value):

@@ -47,21 +47,21 @@ class Validators:
         return told or [{"path": pointer("input"), "message": "does not fit the schema of the input"}]
 
 
-def refusals(schema: Schema, value: Any) -> list[dict[str, Any]]:
-    """Return what is wrong with a value under a schema that is used seldom; empty if it fits."""
+def refusals(schema: Schema, value: Any, name: str = "input") -> list[dict[str, Any]]:
+    """Return what is wrong with the field ``name`` under a schema that is used seldom; empty if it fits."""
     try:
         if jsonschema_rs.Draft202012Validator(_plain(schema)).is_valid(value):
             return []
     except (ValueError, TypeError, OverflowError) as error:
-        return [{"path": pointer("input"), "message": str(error)[:MESSAGE_LENGTH]}]
-    told = violations(schema, value)
-    return told or [{"path": pointer("input"), "message": "does not fit the schema of the answer"}]
+        return [{"path": pointer(name), "message": str(error)[:MESSAGE_LENGTH]}]
+    told = violations(schema, value, name)
+    return told or [{"path": pointer(name), "message": "does not fit the schema of this field"}]
 
 
-def violations(schema: Schema, value: Any) -> list[dict[str, Any]]:
+def violations(schema: Schema, value: Any, name: str = "input") -> list[dict[str, Any]]:
     """Return every violation, by path: ``{"path", "message", "keyword", "expected"}``."""
     checker = jsonschema.Draft202012Validator(_plain(schema))
-    found = [_told(error) for error in islice(checker.iter_errors(value), VIOLATIONS_MOST)]
+    found = [_told(error, name) for error in islice(checker.iter_errors(value), VIOLATIONS_MOST)]
     return sorted(found, key=lambda told: str(told["path"]))
 
 
@@ -69,8 +69,8 @@ def _plain(schema: Schema) -> bool | dict[str, Any]:
     return schema if isinstance(schema, bool) else dict(schema)
 
 
-def _told(error: jsonschema.ValidationError) -> dict[str, Any]:
-    path: list[str | int] = ["input", *error.absolute_path]
+def _told(error: jsonschema.ValidationError, name: str) -> dict[str, Any]:
+    path: list[str | int] = [name, *error.absolute_path]
     missing = _missing(error)
     if missing is not None:
         path.append(missing)

@@ -23,6 +23,7 @@ from axiom.compiler.artifact import canonical
 
 from . import events as e
 from .coded_tasks import TaskAttempt
+from .correlation import follow
 from .decide import next_due, waker
 from .events import Event
 from .failures import failure_of
@@ -149,6 +150,7 @@ class Driver:
             leaving = self._leaving()
             if not self._events and leaving is None:
                 return False
+            await follow(execution, self._events)
             item = await execution.append_of(self._draft, self._events, leaving)
             outcome = await execution.writer.write(item)
             if isinstance(outcome, Ok):

@@ -102,10 +102,11 @@ def waker(state: State, wait: Wait, at: int, taken: set[int]) -> dict[str, Any] 
         called = state.signals.get((wait.name, wait.key))
         return {"by": "signal", "seq": called[-1]} if called else None
     if wait.kind in ("event", "child"):
-        for seq in state.signals.get((wait.name, wait.key), ()):
-            if seq not in taken:
-                taken.add(seq)
-                return {"by": "signal", "seq": seq}
+        for name in wait.signals:
+            for seq in state.signals.get(name, ()):
+                if seq not in taken:
+                    taken.add(seq)
+                    return {"by": "signal", "seq": seq}
     if wait.due is not None and wait.due <= at:
         return {"by": "time"}
     return None

@@ -289,8 +289,8 @@ def _node_woken(topology: Topology, draft: State, event: Event) -> None:
             _run(draft, key, event.attempt)
             return
         if woken.by == "signal":
-            name = (wait.name, wait.key)
-            left = tuple(other for other in draft.signals.get(name, ()) if other != woken.seq)
+            name = next(name for name in wait.signals if woken.seq in draft.signals.get(name, ()))
+            left = tuple(other for other in draft.signals[name] if other != woken.seq)
             draft.signals = draft.signals.set(name, left) if left else draft.signals.delete(name)
     draft.woken = draft.woken.set(key, woken)
     _run(draft, key, event.attempt)

@@ -29,7 +29,7 @@ def of_step(execution: Execution, events: Sequence[Event]) -> list[Outgoing]:
     notices: list[Outgoing] = []
     for seq, event in enumerate(events, execution.state.seq + 1):
         if word(event) is not None:
-            config = nodes[topology.numbers[event.node or ""]].config["hitl"]
+            config = nodes[topology.numbers[event.node or ""]].config.get("hitl", {})
             notices += notice(execution.accepted, config, seq)
     return notices
 

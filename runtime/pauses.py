@@ -59,6 +59,8 @@ class Pause(NamedTuple):
     """``PauseAnswered`` since people were asked last."""
     changes: tuple[Event, ...] = ()
     """``PauseChanged``: reminders, comments, extensions, reassignments."""
+    used: frozenset[str] = frozenset()
+    """The numbers of the approval links that were used, also before an escalation."""
 
     def actions(self, action: str) -> list[Event]:
         """The changes of one kind: ``remind``, ``comment``, ``extend`` or ``reassign``."""
@@ -94,7 +96,8 @@ def note(topology: Topology, pauses: dict[str, Pause], events: Iterable[Event]) 
                     pauses[name] = pause._replace(status=_woken(pause, event.body["by"]))
         elif event.kind == e.PAUSE_ANSWERED:
             pause = pauses[event.body["pause_id"]]
-            pauses[pause.pause_id] = pause._replace(answers=(*pause.answers, event))
+            used = pause.used | {event.body["link"]} if "link" in event.body else pause.used
+            pauses[pause.pause_id] = pause._replace(answers=(*pause.answers, event), used=used)
         elif event.kind == e.PAUSE_CHANGED:
             pauses[event.body["pause_id"]] = changed(pauses[event.body["pause_id"]], event)
 
@@ -102,14 +105,15 @@ def note(topology: Topology, pauses: dict[str, Pause], events: Iterable[Event]) 
 def opened(topology: Topology, event: Event, before: Pause | None = None) -> Pause:
     """Return the pause that an event opens, or opens anew for the next person."""
     body, plan = event.body, topology.plan
-    config = plan.nodes[topology.numbers[event.node or ""]].config["hitl"]
+    config = plan.nodes[topology.numbers[event.node or ""]].config.get("hitl", {})
+    schema = body["schema"]  # of a message's name; a coded workflow's own
     return Pause(
         body["name"],
         event.node or "",
         event.iteration,
         OPEN,
         body.get("message"),
-        plan.messages.get(body["schema"], True),
+        plan.messages.get(schema, True) if isinstance(schema, str) else schema,
         event.at if before is None else before.opened_at,
         body.get("due"),
         config,
@@ -120,6 +124,7 @@ def opened(topology: Topology, event: Event, before: Pause | None = None) -> Pau
         event.seq,
         (),
         () if before is None else before.changes,
+        frozenset() if before is None else before.used,
     )
 
 

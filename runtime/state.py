@@ -89,6 +89,12 @@ class Wait(NamedTuple):
     before: tuple[Any, ...] | None = None
     """Of a child: see ``Woken.before``. Of a limit: what had woken the node, and does so again."""
 
+    @property
+    def signals(self) -> tuple[tuple[str, str | None], ...]:
+        """The names of the signals that wake it. One that was sent to this very run need not say the key."""
+        exact = (self.name, self.key)
+        return (exact, (self.name, None)) if self.kind == "event" and self.key is not None else (exact,)
+
 
 class Woken(NamedTuple):
     """What woke a node that had waited."""

@@ -65,8 +65,8 @@ class Topology:
         """Nodes that run once per item of a list."""
         self.calls: Final = frozenset(node.number for node in plan.nodes if node.kind == "flow")
         """Subflows."""
-        self.asks: Final = frozenset(node.number for node in plan.nodes if "hitl" in node.config)
-        """Nodes that wait for people."""
+        self.asks: Final = any("hitl" in node.config or node.type == "coded" for node in plan.nodes)
+        """Whether a node of it may wait for people."""
         self.undoes: Final = {
             plan.numbers[alias]: plan.numbers[undo] for alias, undo in plan.compensate.items()
         }

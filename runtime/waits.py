@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from . import correlation
 from . import events as e
 from .events import Event
 from .failures import Failure
@@ -38,16 +39,25 @@ async def sleep(attempt: Attempt, message: Any) -> Result:
 async def event(attempt: Attempt, message: Any) -> Result:
     """``kind: event``: wait for a named event with the right key; its payload is the output."""
     config = attempt.step.node.config
+    key = str(_value(attempt, "correlate", message)) if "correlate" in config else None
+    if key is not None:
+        await _subscription(attempt, config["name"], key)
     if attempt.woken is None:
-        body: dict[str, Any] = {"for": "event", "name": config["name"], "key": None}
-        if "correlate" in config:
-            body["key"] = str(_value(attempt, "correlate", message))
+        body: dict[str, Any] = {"for": "event", "name": config["name"], "key": key}
         if "timeout_ms" in config:
             body["due"] = attempt.execution.now() + config["timeout_ms"]
         return attempt.event(e.NODE_WAITING, body)
     if attempt.woken.by == "time":
         return Failure("event_timeout", f"{config['name']} did not come in time", retryable=False)
     return Output(await attempt.execution.messages.of_event(attempt.woken.seq, "payload"))
+
+
+async def _subscription(attempt: Attempt, name: str, key: str) -> None:
+    """Let events find this run by ``key`` before it waits, and no more when it has waited."""
+    execution, spot = attempt.execution, ".".join([attempt.step.node.alias, *map(str, attempt.key[1])])
+    change = correlation.subscribe if attempt.woken is None else correlation.unsubscribe
+    store, account = execution.host.store, execution.head.account
+    await execution.writer.patiently(lambda: change(store, account, name, key, execution.id, spot))
 
 
 async def pause(attempt: Attempt, message: Any) -> Result:

@@ -20,6 +20,7 @@ import uvicorn
 from axiom.runtime.carrier import Carrier
 from axiom.runtime.catalog import load_plan
 from axiom.runtime.clock import SystemClock
+from axiom.runtime.correlation import Sweeper
 from axiom.runtime.egress import Egress
 from axiom.runtime.pruner import Pruner
 from axiom.runtime.scheduler import Scheduler
@@ -59,7 +60,7 @@ async def serving(store: Store, settings: Settings, listener: socket.socket) -> 
     deliveries = Deliveries(store, clock, egress)
     carrier = Carrier(store, clock, deliveries.session, partial(load_plan, store))
     scheduler = Scheduler(store, clock, settings.retention_days)
-    parts = (deliveries, carrier, Pruner(store, clock), scheduler)
+    parts = (deliveries, carrier, Pruner(store, clock), scheduler, Sweeper(store, clock))
     app = create_app(store, settings, clock=clock, egress=egress)
     server = _Server(
         uvicorn.Config(

@@ -19,7 +19,15 @@ from axiom.api.http import web
 from axiom.api.settings import Settings
 
 LIST = "/invocations/v1/executions"
-OPEN = {"/health", "/ready", "/metrics", "/session", "/assets/{name:path}"}
+OPEN = {
+    "/health",
+    "/ready",
+    "/metrics",
+    "/session",
+    "/assets/{name:path}",
+    "/approvals/{token}",
+    "/approvals.css",
+}
 
 
 def bearer(key: str) -> dict[str, str]:
