@@ -12,7 +12,17 @@ import click
 from . import exits, output
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*")
-EXAMPLES = ("greeting", "orders", "refunds", "word-counts", "documents", "claim", "nightly-batch")
+EXAMPLES = (
+    "greeting",
+    "orders",
+    "refunds",
+    "word-counts",
+    "documents",
+    "claim",
+    "nightly-batch",
+    "loan",
+    "billing",
+)
 
 AXIOM_YAML = """\
 name: {name}

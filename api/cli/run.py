@@ -25,6 +25,8 @@ from .target import Target, reach, target_options
 GRAPH_ID: Final = re.compile(r"[a-z2-7]{32}")
 ONE_CALL_SECONDS: Final = 25.0
 """How long one HTTP call waits; a longer wait is several."""
+FIRST_CALL_SECONDS: Final = 1.0
+"""How long the first call waits: enough for short runs. A longer run is followed, so that a pause is seen at once."""
 REJOIN_SECONDS: Final = 0.5
 STOP_LOOK_SECONDS: Final = 0.2
 FINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
@@ -133,7 +135,7 @@ async def _run(
     wait, debug = how != "no-wait", "debug" in body
     call = {**body, "wait": wait and not debug}
     if call["wait"]:
-        call["timeout_seconds"] = _left(deadline, ONE_CALL_SECONDS)
+        call["timeout_seconds"] = _left(deadline, FIRST_CALL_SECONDS)
     path = "/invocations/v1/flows/invoke"
     answer = await target.post(path, call, headers=headers, timeout=None, accept=(409,))
     if answer.get("code") == "wrong_mode" and how is None:
@@ -148,7 +150,7 @@ async def _run(
         follow = _follow_stops if debug else _follow
         status = await follow(target, execution_id, deadline)
         if status not in FINAL:
-            return _unfinished(execution_id, status)
+            return await _stopped(target, execution_id, status)
         answer["result"] = await target.get(f"/invocations/v1/executions/{execution_id}/output")
     return await _tell(target, execution_id, answer, json_)
 
@@ -174,15 +176,19 @@ async def _tell(target: Target, execution_id: str, answer: dict[str, Any], json_
 async def _follow(target: Target, execution_id: str, deadline: float | None) -> str:
     """Return the status that an execution ends or stops at, or what it is at the deadline."""
     path = f"/invocations/v1/executions/{execution_id}"
+    last, asked = "0", False
     while True:
         status = str((await target.get(path))["status"])
         if status in STOPPED or (deadline is not None and time.monotonic() >= deadline):
             return status
         try:
             async with asyncio.timeout(_left(deadline, ONE_CALL_SECONDS)):
-                async with target.events("GET", f"{path}/live") as events:
-                    async for _ in events:
-                        pass
+                async with target.events("GET", f"{path}/live", headers={"Last-Event-ID": last}) as events:
+                    async for event in events:
+                        last = event.id
+                        asked = asked or event.data["body"].get("for") == "pause"
+                        if asked:  # once people are asked, every event may be the one that leaves it to them
+                            break
         except TimeoutError:
             pass
 
@@ -241,6 +247,23 @@ async def _end_of_stream(target: Target, execution_id: str, frame: dict[str, Any
         exits.OF_STATUS.get(status, exits.FAILED),
         f"axiom why {execution_id}",
     )
+
+
+async def _stopped(target: Target, execution_id: str, status: str) -> int:
+    """The wait is over, and the run is not: name the pause that it waits at, and what answers it."""
+    if status == "PAUSED":
+        from .pauses import of_execution
+
+        for pause in await of_execution(target, execution_id):
+            if pause["status"] == "open":
+                who = ", ".join(pause["assignees"]) or "somebody"
+                asked = f": {output.clean(pause['message'])}" if pause["message"] is not None else ""
+                raise exits.Stop(
+                    f"{execution_id} is paused: {pause['pause_id']} waits for {who}{asked}",
+                    exits.PAUSED,
+                    f"axiom pauses resume {execution_id} {pause['pause_id']} -d JSON",
+                )
+    return _unfinished(execution_id, status)
 
 
 def _unfinished(execution_id: str, status: str) -> int:

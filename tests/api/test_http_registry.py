@@ -244,7 +244,9 @@ def test_packages_are_listed_and_a_published_version_never_changes() -> None:
     run(case())
 
 
-@pytest.mark.parametrize("name", ["greeting", "orders", "word-counts", "documents", "claim", "nightly-batch"])
+@pytest.mark.parametrize(
+    "name", ["greeting", "orders", "word-counts", "documents", "claim", "nightly-batch", "loan", "billing"]
+)
 def test_the_examples_compile_over_http_and_describe_themselves(name: str) -> None:
     async def case() -> None:
         async with house() as at:

@@ -1,0 +1,5 @@
+"""Book: the one end of both ways."""
+
+
+async def book(ctx, input):
+    return input
