@@ -57,6 +57,8 @@ class Settings:
     """How long a worker's event loop may stand still before the worker ends itself."""
     max_concurrent_executions: int = limits.CONCURRENT_EXECUTIONS
     """Executions that one worker has in flight."""
+    account_weights: tuple[str, ...] = ()
+    """The accounts' shares of what workers take up, as ``acme=3``; 1 where nothing is said."""
     process_slots: int = limits.PROCESS_SLOTS
     """Warm child processes of one worker."""
     retention_days: float = limits.RETENTION_DAYS
@@ -77,6 +79,23 @@ class Settings:
     """A file of those, which its owner alone may read; beside an SQLite store by default."""
     log_level: str = "info"
     """``debug``, ``info``, ``warning`` or ``error``."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """``account_weights`` as numbers by account. ``InvalidSetting``."""
+        found: dict[str, float] = {}
+        for item in self.account_weights:
+            account, _, text = item.partition("=")
+            try:
+                weight = float(text)
+            except ValueError:
+                weight = 0.0
+            if not account or not 0.001 <= weight <= 1_000:
+                raise InvalidSetting(
+                    f"account_weights must be account=weight with weights from 0.001 to 1000, not {item!r}"
+                )
+            found[account] = weight
+        return found
 
 
 _TYPES: Final = get_type_hints(Settings)
@@ -102,7 +121,9 @@ def load(
         _known(name, f"the flag --{name.replace('_', '-')}")
         if value is not None:
             values[name] = _typed(name, value, f"--{name.replace('_', '-')}")
-    return Settings(**values)
+    settings = Settings(**values)
+    settings.weights  # noqa: B018  # says what is wrong with them now, not when a worker begins
+    return settings
 
 
 def _from_file(path: Path) -> dict[str, Any]:

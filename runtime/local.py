@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,7 @@ from .limits import (
 from .loading import HandlerBroken
 from .performer import LocalPerformer
 from .prepared import Prepared
-from .store.base import Store
+from .store.base import EVEN, Store
 from .vault import NO_KEYS, Fallback, Keys, key_id_of, open_secrets, publish_key
 from .worker import Worker
 
@@ -94,6 +94,7 @@ class LocalWorker:
         lease_ms: int = LEASE_MS,
         stall_seconds: float = LOOP_STALL_SECONDS,
         on_final: Callable[[Execution], None] | None = None,
+        weights: Mapping[str, float] = EVEN,
     ) -> Worker:
         """Join the store's workers and begin to claim."""
         self._store = store
@@ -119,6 +120,7 @@ class LocalWorker:
             packages=self.packages.digests,
             concurrency=concurrency,
             lease_ms=lease_ms,
+            weights=weights,
             stall_seconds=stall_seconds,
             effects=webhooks.final_effects,
             on_final=told,

@@ -37,7 +37,7 @@ from .permits import Permits
 from .prepared import Prepared
 from .reading import graph_of
 from .state import State
-from .store.base import Append, Beat, Claimed, Fence, Head, Hint, Outgoing, Park, Store, StoreError
+from .store.base import EVEN, Append, Beat, Claimed, Fence, Head, Hint, Outgoing, Park, Store, StoreError
 
 CLAIM_BATCH: Final = 64
 """Executions taken by one claim: leaves some for the others."""
@@ -53,7 +53,7 @@ class Worker:
 
     ``prepare(graph_id)`` returns the plan bound to this worker's handlers; ``performer`` calls them; ``effects`` makes
     the outbox entries of a final event; ``info`` is told with each beat, from the lease's thread; ``stalled`` is called
-    from there when the loop is blocked.
+    from there when the loop is blocked. ``weights``: the accounts' shares of what is claimed, 1 if not given.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Worker:
         on_final: Callable[[Execution], None] | None = None,
         stalled: Callable[[], None] = lambda: None,
         info: Callable[[], Mapping[str, Any]] | None = None,
+        weights: Mapping[str, float] = EVEN,
         threaded: bool = True,
         stall_seconds: float = LOOP_STALL_SECONDS,
     ) -> None:
@@ -89,6 +90,7 @@ class Worker:
         self._on_final: Final = on_final
         self._packages = dict(packages or {})
         self._info: Final = info
+        self._weights: Final = dict(weights)
         self._queues = self._queue_names()
         self._lease: Final = Lease(
             store,
@@ -255,7 +257,9 @@ class Worker:
             if room <= 0:
                 continue
             try:
-                claimed = await self.store.claim(self.session, self._queues, min(room, CLAIM_BATCH))
+                claimed = await self.store.claim(
+                    self.session, self._queues, min(room, CLAIM_BATCH), self._weights
+                )
             except StoreError as error:
                 log.warning("claim_failed", worker=self.name, error=str(error))
                 await self.clock.sleep(0.2)

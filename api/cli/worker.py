@@ -109,6 +109,7 @@ async def _work(
             store,
             name=name,
             concurrency=settings.max_concurrent_executions,
+            weights=settings.weights,
             lease_ms=settings.lease_duration_ms,
             stall_seconds=settings.worker_timeout_ms / 1000,
         )

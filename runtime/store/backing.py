@@ -16,8 +16,8 @@ from .group import Group
 
 Line = tuple[int, int, bytes]
 """A stored event: seq, check, encoded bytes."""
-Waiting = tuple[str, str, int, int]
-"""A queued execution: id, queue, ready_at, priority."""
+Waiting = tuple[str, str, str, int, int]
+"""A queued execution: id, queue, account, ready_at, priority."""
 
 
 class Backing(Protocol):

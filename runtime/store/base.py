@@ -398,6 +398,7 @@ Watcher = Callable[[Sequence[Hint]], None]
 
 CLAIM_BYTES = 256 << 10
 """Journal bytes that ride along with a claim."""
+EVEN: Mapping[str, float] = {}
 
 
 class Beater(Protocol):
@@ -465,11 +466,11 @@ class Store(PermitStore, Protocol):
     # ownership
     def beater(self) -> Beater: ...
 
-    async def claim(self, session: str, queues: Sequence[str], limit: int) -> list[Claimed]:
-        """Take executions of dead sessions first, then ready ones by priority and time, of the named queues.
-
-        Two claimers never get the same one. The session must have beaten; else ``[]``.
-        """
+    async def claim(
+        self, session: str, queues: Sequence[str], limit: int, weights: Mapping[str, float] = EVEN
+    ) -> list[Claimed]:
+        """Take executions of dead sessions first, then ready ones of the named queues: accounts in turn, by weight (1
+        if not given); of an account by priority and time. No two claimers get one. The session must have beaten."""
 
     async def end_session(self, session: str) -> None:
         """Its executions are claimable at once. For a drain, and for a supervisor that saw its child die."""

@@ -410,7 +410,9 @@ class Embedded(PermitCalls):
         with books.lock:
             return books.sessions.beat(session, lease_ms, info, seen, self.now(), local)
 
-    async def claim(self, session: str, queues: Sequence[str], limit: int) -> list[RawClaim]:
+    async def claim(
+        self, session: str, queues: Sequence[str], limit: int, weights: Mapping[str, float]
+    ) -> list[RawClaim]:
         """Take executions. The answer does not wait for the commit: if it is lost, the next claim fences this one."""
         books = self._open()
         claimed: list[RawClaim] = []
@@ -418,7 +420,7 @@ class Embedded(PermitCalls):
             now = self.now()
             if not books.sessions.alive(session, now):
                 return []
-            for entry in books.claimable(queues, limit, now):
+            for entry in books.claimable(queues, limit, now, weights):
                 snapshot = self.backing.snapshot(entry.execution_id)
                 after = snapshot[0] if snapshot else 0
                 lines = self.backing.lines(entry.execution_id, after, entry.seq - after, CLAIM_BYTES)

@@ -281,8 +281,10 @@ class Client:
     async def frame_counts(self, execution_id: str) -> dict[str, int]:
         return cast("dict[str, int]", await self._call("frame_counts", execution_id))
 
-    async def claim(self, session: str, queues: Sequence[str], limit: int) -> list[RawClaim]:
-        return cast("list[RawClaim]", await self._call("claim", session, queues, limit))
+    async def claim(
+        self, session: str, queues: Sequence[str], limit: int, weights: Mapping[str, float]
+    ) -> list[RawClaim]:
+        return cast("list[RawClaim]", await self._call("claim", session, queues, limit, weights))
 
     async def end_session(self, session: str) -> None:
         await self._call("end_session", session)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..events import CHECK_FACTOR, CHECK_MASK
 from .backing import Backing, Waiting
@@ -329,7 +329,9 @@ class Books:
 
     # --- claiming ---------------------------------------------------------------------------------------------
 
-    def claimable(self, queues: Sequence[str], limit: int, now: int) -> Iterable[Entry]:
+    def claimable(
+        self, queues: Sequence[str], limit: int, now: int, weights: Mapping[str, float]
+    ) -> Iterable[Entry]:
         """Entries that may be claimed, those of dead sessions first. The caller takes each of them."""
         names = set(queues)
         count = 0
@@ -342,7 +344,7 @@ class Books:
                     yield entry
         self.queues.due(now)
         while count < limit:
-            execution_id = self.queues.pop(queues)
+            execution_id = self.queues.pop(queues, weights)
             if execution_id is None:
                 return
             found = self.entry(execution_id)
@@ -429,17 +431,19 @@ class Books:
         self._rest(entry)
         if entry.ready_at is None:
             return
-        if self.queues.add(entry.execution_id, entry.queue, entry.ready_at, entry.priority, now):
+        if self.queues.add(
+            entry.execution_id, entry.queue, entry.account, entry.ready_at, entry.priority, now
+        ):
             hints.append(Hint("ready", entry.queue, entry.seq, entry.status, entry.execution_id))
 
     def queue(self, waiting: Iterable[Waiting], now: int) -> None:
         """Queue executions that the backing named, unless they are queued already or moved meanwhile."""
-        for execution_id, queue, ready_at, priority in waiting:
+        for execution_id, queue, account, ready_at, priority in waiting:
             entry = self._entries.get(execution_id)
             if self.queues.waits(execution_id) or (entry is not None and entry.touched > self.committed):
                 continue
             if entry is None or (entry.session is None and entry.ready_at == ready_at):
-                self.queues.add(execution_id, queue, ready_at, priority, now)
+                self.queues.add(execution_id, queue, account, ready_at, priority, now)
 
 
 def effect_of(entry: Entry, at: int, outgoing: Outgoing) -> Effect:

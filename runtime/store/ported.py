@@ -13,6 +13,7 @@ from ..events import Damaged, Event, UnknownKind, decode
 from ..limits import BATCH_BYTES, BATCH_EXECUTIONS
 from .backing import Line
 from .base import (
+    EVEN,
     Append,
     Beat,
     Claimed,
@@ -55,7 +56,9 @@ class Port(PermitStore, Protocol):
     async def append_frames(self, batch: Sequence[FrameAppend]) -> list[Outcome]: ...
     async def frames(self, execution_id: str, node: str, after: int, limit: int) -> list[Frame]: ...
     async def frame_counts(self, execution_id: str) -> dict[str, int]: ...
-    async def claim(self, session: str, queues: Sequence[str], limit: int) -> list[RawClaim]: ...
+    async def claim(
+        self, session: str, queues: Sequence[str], limit: int, weights: Mapping[str, float]
+    ) -> list[RawClaim]: ...
     async def end_session(self, session: str) -> None: ...
     async def sessions(self) -> list[Session]: ...
     async def owned(self, session: str) -> list[str]: ...
@@ -131,9 +134,11 @@ class PortedStore(ABC):
     async def frame_counts(self, execution_id: str) -> dict[str, int]:
         return await self.port.frame_counts(execution_id)
 
-    async def claim(self, session: str, queues: Sequence[str], limit: int) -> list[Claimed]:
+    async def claim(
+        self, session: str, queues: Sequence[str], limit: int, weights: Mapping[str, float] = EVEN
+    ) -> list[Claimed]:
         claimed: list[Claimed] = []
-        for raw in await self.port.claim(session, queues, limit):
+        for raw in await self.port.claim(session, queues, limit, weights):
             try:
                 events = [decode(data, seq, check) for seq, check, data in raw[3]]
             except (UnknownKind, Damaged):

@@ -19,7 +19,7 @@ Nothing is kept here that the server does not hold, but the clock's offset: any 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
@@ -31,6 +31,7 @@ from ..limits import EVENT_BYTES
 from . import redis_scripts as scripts
 from .base import (
     CLAIM_BYTES,
+    EVEN,
     Append,
     Beater,
     Claimed,
@@ -244,10 +245,18 @@ class RedisStore(RedisPermits):
     def beater(self) -> Beater:
         return RedisBeater(self._address)
 
-    async def claim(self, session: str, queues: Sequence[str], limit: int) -> list[Claimed]:
+    async def claim(
+        self, session: str, queues: Sequence[str], limit: int, weights: Mapping[str, float] = EVEN
+    ) -> list[Claimed]:
         """See ``Store.claim``. Not repeated when the answer is lost (``Unclear``): the next beats tell what was won."""
         _, repairs, taken = await self._wire.run(
-            scripts.CLAIM, session, limit, _pack(list(queues)), self._numbers, again=False
+            scripts.CLAIM,
+            session,
+            limit,
+            _pack(list(queues)),
+            self._numbers,
+            _pack(dict(weights)),
+            again=False,
         )
         if repairs:
             _log.warning("queue_repaired", entries=repairs)

@@ -49,10 +49,12 @@ class SqliteReading:
 
     def waiting(self, after: int, until: int | None) -> Iterable[Waiting]:
         rows = self._read.execute(
-            "SELECT id, queue, ready_at, priority FROM heads WHERE ready_at > ? AND ready_at <= ? ORDER BY ready_at",
+            "SELECT id, queue, account, ready_at, priority FROM heads WHERE ready_at > ? AND ready_at <= ? "
+            "ORDER BY ready_at",
             (after, until),
         )
-        return [(unpack_id(row[0]), self._names.text(row[1]), row[2], row[3]) for row in rows]
+        text = self._names.text
+        return [(unpack_id(row[0]), text(row[1]), text(row[2]), row[3], row[4]) for row in rows]
 
     def effects(self) -> Iterable[Effect]:
         rows = self._read.execute(

@@ -120,3 +120,16 @@ def test_what_a_variable_says_a_flag_says_too(values: dict[str, float]) -> None:
 
 def test_every_setting_has_a_default() -> None:
     assert all(field.default is not None for field in fields(Settings))
+
+
+def test_weights_are_numbers_by_account() -> None:
+    assert load(environment={"AXIOM_ACCOUNT_WEIGHTS": "acme=3, default=0.5"}).weights == {
+        "acme": 3.0,
+        "default": 0.5,
+    }
+
+
+@pytest.mark.parametrize("text", ["acme", "acme=", "=3", "acme=0", "acme=-1", "acme=nan", "acme=1e9"])
+def test_a_weight_that_is_none_is_an_error(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="account=weight"):
+        load(environment={"AXIOM_ACCOUNT_WEIGHTS": text})

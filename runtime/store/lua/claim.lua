@@ -1,11 +1,13 @@
--- Claim executions: those of dead sessions first, then ready ones by priority and time over all given partitions.
--- ARGV: partitions, session, limit, queues (MessagePack array), partition numbers (the same).
+-- Claim executions: those of dead sessions first, then ready ones over all given partitions: of each queue the accounts
+-- in turn, by weight, and of an account by priority and time (`ready.py` says how turns are counted).
+-- ARGV: partitions, session, limit, queues (MessagePack array), partition numbers (the same), weights (account -> number).
 -- Answers {now, repairs, {id, head, former, seq of the snapshot or 0}…}.
 
-local CHUNK = 8          -- ready entries looked at in one go, per partition and queue
+local CHUNK = 8          -- ready entries looked at in one go, per partition, queue and account
+local ACCOUNTS = 32      -- accounts looked at, per partition and queue: any of them, where there are more
 local DUE_AT_ONCE = 256  -- timers moved to ready in one call, per partition and queue
 local session, limit = ARGV[2], tonumber(ARGV[3])
-local queues, numbers = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
+local queues, numbers, weights = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5]), cmsgpack.unpack(ARGV[6])
 local wanted = {}
 for i = 1, #queues do wanted[queues[i]] = true end
 local answer, repairs = {}, 0
@@ -44,34 +46,67 @@ local function ripen(p, queue)
   for i = 1, #due, 2 do
     call('ZREM', p .. 't:' .. queue, due[i])
     local h = read_head(p, due[i])
-    if h then
-      call('ZADD', p .. 'q:' .. queue, tonumber(due[i + 1]) - h.priority * PRIORITY_STEP, due[i])
-    end
+    if h then stand(h, queue, tonumber(due[i + 1])) end
   end
 end
 
--- Merge the queues' heads: each source is a sorted list read in chunks.
-local function ready()
+-- Turns are counted per queue over all partitions of the call; they are kept in the first of these.
+local function turns_of(queue)
+  local turns = {key = prefix_of(numbers[1]) .. 'qt:' .. queue, ends = {}, changed = false}
+  local kept = call('HGETALL', turns.key)
+  for i = 1, #kept, 2 do turns.ends[kept[i]] = tonumber(kept[i + 1]) end
+  turns.present = turns.ends[''] or 0
+  turns.ends[''] = nil
+  return turns
+end
+
+local function turn(turns, account)
+  turns.present = math.max(turns.present, turns.ends[account] or 0)
+  turns.ends[account] = turns.present + 1 / (weights[account] or 1)
+  turns.changed = true
+end
+
+local function keep(turns)
+  if not turns.changed then return end
+  call('DEL', turns.key)
+  call('HSET', turns.key, '', string.format('%.17g', turns.present))
+  for account, ends in pairs(turns.ends) do
+    if ends > turns.present then call('HSET', turns.key, account, string.format('%.17g', ends)) end
+  end
+end
+
+local function lines_of(p, queue, turns, sources)
+  local accounts = call('SRANDMEMBER', p .. 'qa:' .. queue, ACCOUNTS)
+  for i = 1, #accounts do
+    sources[#sources + 1] = {p = p, queue = queue, turns = turns, account = accounts[i],
+      key = line_key(p, accounts[i], queue), at = 1, list = {}}
+  end
+end
+
+-- Merge the lines: each source is a sorted list read in chunks.
+local function ready(all_turns)
   local sources = {}
-  for _, number in ipairs(numbers) do
-    local p = prefix_of(number)
-    for _, queue in ipairs(queues) do
-      ripen(p, queue)
-      sources[#sources + 1] = {p = p, key = p .. 'q:' .. queue, queue = queue, at = 1, list = {}}
+  for _, queue in ipairs(queues) do
+    all_turns[#all_turns + 1] = turns_of(queue)
+    for _, number in ipairs(numbers) do
+      ripen(prefix_of(number), queue)
+      lines_of(prefix_of(number), queue, all_turns[#all_turns], sources)
     end
   end
   while #answer < limit do
-    local best, best_score
+    local best, best_ahead, best_score
     for i = #sources, 1, -1 do
       local source = sources[i]
       if source.at > #source.list then
         source.list, source.at = call('ZRANGE', source.key, 0, CHUNK - 1, 'WITHSCORES'), 1
       end
       local score = tonumber(source.list[source.at + 1])
+      local ahead = math.max(0, (source.turns.ends[source.account] or 0) - source.turns.present)
       if not score then
+        call('SREM', source.p .. 'qa:' .. source.queue, source.account)
         table.remove(sources, i)
-      elseif not best or score < best_score then
-        best, best_score = source, score
+      elseif not best or ahead < best_ahead or (ahead == best_ahead and score < best_score) then
+        best, best_ahead, best_score = source, ahead, score
       end
     end
     if not best then return end
@@ -80,6 +115,7 @@ local function ready()
     call('ZREM', best.key, id)  -- so that the next chunk begins behind it
     local h = read_head(best.p, id)
     if h and h.session == '' and h.status < FIRST_FINAL and h.queue == best.queue then
+      turn(best.turns, best.account)
       take(h, '')
     else
       repairs = repairs + 1
@@ -93,6 +129,10 @@ if open then
   for _, number in ipairs(numbers) do
     if #answer < limit then inherit(prefix_of(number)) end
   end
-  if #answer < limit then ready() end
+  if #answer < limit then
+    local all_turns = {}
+    ready(all_turns)
+    for _, turns in ipairs(all_turns) do keep(turns) end
+  end
 end
 return {now, repairs, answer}

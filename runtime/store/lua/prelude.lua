@@ -8,7 +8,8 @@
 --   o:E  outbox entries, a hash                  l:E  their order: <destination>\0<seq>/<n>
 --   oq   heads of those lines by due time, of the lane outside; oi: inside (other executions)
 --   oa   all entries by age                      od   dead ones            oh:S  held by a session
---   q:<queue>  ready, by priority and time       t:<queue>  waiting for their time
+--   q:A:<queue>  ready, by priority and time     t:<queue>  waiting for their time
+--   qa:<queue>  accounts that have ready ones    qt:<queue>  turns: account -> end of its last, '' -> the present
 --   ss   sessions by end of lease                w:S  what one owns -> crc m:S  mailbox -> seq    sz  ended ones
 --   e    all ids                                 x    final ones by end of retention             u  blobs not yet named
 --   i:A, i:<STATUS>:A, if:A:<flow>, ig:A:<graph_id>   by accepted time     k:…, y:…  idempotency and business keys
@@ -84,14 +85,24 @@ local function publish(channel)
   if #hints > 0 then call('PUBLISH', channel, cmsgpack.pack(hints)) end
 end
 
--- Queues.
+-- Queues: a line per account.
+local function line_key(p, account, queue)
+  return p .. 'q:' .. #account .. ':' .. account .. ':' .. queue
+end
+
+local function stand(h, queue, since)
+  local account = facts(h)[FACT.account]
+  call('ZADD', line_key(h.p, account, queue), since - h.priority * PRIORITY_STEP, h.id)
+  call('SADD', h.p .. 'qa:' .. queue, account)
+end
+
 local function enqueue(h, queue, ready_at)
   h.queue = queue
   if not ready_at then
     h.ready = NEVER
   elseif ready_at <= now then
     h.ready = ready_at
-    call('ZADD', h.p .. 'q:' .. queue, (ready_at > 0 and ready_at or now) - h.priority * PRIORITY_STEP, h.id)
+    stand(h, queue, ready_at > 0 and ready_at or now)
     hint('ready', queue, h.seq, '', h.id)
   else
     h.ready = ready_at
@@ -101,7 +112,10 @@ end
 
 local function dequeue(h)
   if h.ready ~= NEVER then
-    call('ZREM', h.p .. 'q:' .. h.queue, h.id)
+    local account = facts(h)[FACT.account]
+    local line = line_key(h.p, account, h.queue)
+    call('ZREM', line, h.id)
+    if call('EXISTS', line) == 0 then call('SREM', h.p .. 'qa:' .. h.queue, account) end
     call('ZREM', h.p .. 't:' .. h.queue, h.id)
     h.ready = NEVER
   end

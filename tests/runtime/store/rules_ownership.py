@@ -97,6 +97,39 @@ async def higher_priority_goes_first_then_the_older(store: Store, other: Store) 
     assert order == [older.id, younger.id, low.id]
 
 
+async def accounts_go_in_turn_however_much_one_of_them_has_queued(store: Store, other: Store) -> None:
+    queue, busy, quiet = fresh("queue"), fresh("busy"), fresh("quiet")
+    now = store.now()
+    ids = [
+        (await begin(store, queue=queue, account=busy, ready_at=now - 10_000 + place)).id
+        for place in range(40)
+    ]
+    session = await live(other)
+    first = [item.head.account for item in await other.claim(session, [queue], 4)]
+    assert first == [busy] * 4, "nobody else is there"
+    for _ in range(3):
+        await begin(store, queue=queue, account=quiet, ready_at=now)
+    order = []
+    for _ in range(6):
+        order += [item.head.account for item in await other.claim(session, [queue], 1)]
+    assert order[0] == quiet, "who has had nothing goes first"
+    assert order.count(quiet) == 3
+    assert sorted(order[0:2]) == sorted(order[2:4]) == sorted(order[4:6]) == sorted([busy, quiet])
+    rest = await other.claim(session, [queue], 100)
+    assert [item.head.execution_id for item in rest] == ids[7:], "within an account the older goes first"
+
+
+async def accounts_have_shares_as_their_weights_say(store: Store, other: Store) -> None:
+    queue, large, small = fresh("queue"), fresh("large"), fresh("small")
+    for _ in range(16):
+        await begin(store, queue=queue, account=large)
+        await begin(store, queue=queue, account=small)
+    session = await live(other)
+    taken = await other.claim(session, [queue], 12, {large: 3.0})
+    accounts = [item.head.account for item in taken]
+    assert (accounts.count(large), accounts.count(small)) == (9, 3)
+
+
 async def who_has_waited_long_goes_before_a_little_more_priority(store: Store, other: Store) -> None:
     """However many of a higher priority keep coming, the oldest goes at last: a step is worth a minute."""
     queue = fresh("queue")
@@ -387,6 +420,8 @@ RULES: list[Callable[[Store, Store], Awaitable[None]]] = [
     two_claimers_are_disjoint_and_covering,
     only_named_queues_are_claimed_from,
     higher_priority_goes_first_then_the_older,
+    accounts_go_in_turn_however_much_one_of_them_has_queued,
+    accounts_have_shares_as_their_weights_say,
     who_has_waited_long_goes_before_a_little_more_priority,
     a_run_is_not_ready_before_its_time,
     a_parked_run_waits_where_and_until_it_said,
