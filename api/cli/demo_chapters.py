@@ -208,7 +208,7 @@ async def where_things_are(stage: Stage) -> None:
     graph_id = next(iter(stage.tree.projects[0].graph_ids.values()))
     axiom = output.program()
     lines = {
-        "server": stage.url,
+        "pages": f"{stage.url}/executions",
         "page of the greeting": f"{stage.url}/registry/v1/artifacts/{graph_id}/docs",
         "executions": f"{axiom} executions list --url {stage.url} --key {stage.key}",
         "store": stage.store.url,

@@ -17,7 +17,7 @@ SHOWN = 3
 
 @click.group()
 def limits() -> None:
-    """Look at the limits in use.
+    """List the limits in use, who holds them and how many wait.
 
     \b
     Example:

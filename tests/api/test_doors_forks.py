@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -147,6 +148,29 @@ def test_a_running_and_a_parked_run_can_be_forked() -> None:
         await rig.ended(run, 700)
         assert (await rig.ended(fork, 700)).status == "COMPLETED"
         assert starts(await rig.kinds(fork)) == ["s 1", "b 1"]
+
+    rigged(scenario)
+
+
+def test_a_fork_beside_a_running_sibling_runs_that_sibling_itself() -> None:
+    """Crash window 12: a fork that copies a running node waits for ever for somebody to run it."""
+
+    async def scenario(rig: Rig) -> None:
+        slow = asyncio.Event()
+
+        async def held(ctx: Any, value: Any) -> Any:
+            await slow.wait()
+            return value
+
+        plan = graph("a b c d", "a>b a>c b>d c>d", joins={"d": Join()})
+        run = await rig.start(await keep(rig, plan, c=held), {"n": 1})
+        await rig.until(run, lambda head: head.seq >= 7)  # b has ended, c has not
+        assert [v.node for v in await rig.history(run) if v.kind == e.NODE_COMPLETED] == ["a", "b"]
+        fork = await forked(rig, run, node="b")
+        slow.set()
+        for each in (run, fork):
+            assert (await rig.ended(each)).status == "COMPLETED"
+        assert starts(await rig.kinds(fork)) == ["c 1", "d 1"]
 
     rigged(scenario)
 
