@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -15,12 +16,14 @@ from axiom.api.doors_migrate import NotMigratable, migrate
 from axiom.compiler.artifact import Join, Plan, freeze
 from axiom.runtime import catalog
 from axiom.runtime import events as e
+from axiom.runtime.clock import SystemClock
 from axiom.runtime.events import Event
 from axiom.runtime.fold import fold
 from axiom.runtime.migration import Move, move
 from axiom.runtime.reading import carried, present
 from axiom.runtime.snapshot import dump, load
 from axiom.runtime.state import BLANK
+from axiom.runtime.store.opening import open_store
 from axiom.runtime.topology import Topology
 
 WAIT = {"name": "go"}
@@ -278,3 +281,37 @@ def test_a_refused_run_goes_on_where_it_was():
         await rig.ended(execution_id)
 
     rigged(scenario)
+
+
+def test_a_run_moves_on_every_store_and_outlives_the_worker_that_takes_it_up(store_url: str):
+    async def run() -> None:
+        store = open_store(store_url)
+        await store.open()
+        rig = Rig(store, SystemClock())
+        try:
+            async with asyncio.timeout(300):
+                await scenario(rig)
+            await rig.check()
+        finally:
+            await rig.stop()
+            await store.close()
+
+    async def scenario(rig: Rig) -> None:
+        old = await publish(rig, OLD, {"a": plus, "w": echo, "b": plus})
+        new = await publish(rig, NEW, {"a": plus, "w": echo, "c": plus, "b": plus})
+        first = await rig.worker()
+        execution_id = await rig.start(old, {"n": 1})
+        await parked(rig, execution_id)
+        await first.stop()
+        await move_it(rig, execution_id, new)
+        await signal(rig, execution_id, "go", {"n": 10})
+        second = await rig.worker()
+        await rig.until(execution_id, lambda head: head.session is not None or head.status == "COMPLETED")
+        await second.stop()
+        await rig.worker()
+        await rig.ended(execution_id)
+        assert await rig.output(execution_id) == {"n": 12}
+        head = await present(rig.store, await rig.head(execution_id))
+        assert head.graph_id == new
+
+    asyncio.run(run())
