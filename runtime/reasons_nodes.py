@@ -67,14 +67,13 @@ def pauses(view: View) -> Iterator[Reason]:
         opened = view.events.get(wait.seq)
         asked = opened.body.get("message") if opened is not None else None
         to = opened.body.get("to") if opened is not None else None
-        text = (
-            f"Node {alias}{where(key)} waits for {to or 'somebody'} to answer{f': {asked}' if asked else '.'}"
-        )
+        who = ", ".join(to) if isinstance(to, list) else to or "somebody"
+        text = f"Node {alias}{where(key)} waits for {who} to answer{f': {asked}' if asked else '.'}"
         if wait.quorum > 1:
             text += f" ({len(wait.answers)} of {wait.quorum} answers)"
         after = f"axiom pauses resume {view.id} {wait.name} -d JSON"
         details = {"pause_id": wait.name, "quorum": wait.quorum, "answers": len(wait.answers)}
-        yield Reason("pause", text, after, PERSON, alias, key[1], wait.due, to, details)
+        yield Reason("pause", text, after, PERSON, alias, key[1], wait.due, who if to else None, details)
 
 
 def events(view: View) -> Iterator[Reason]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from axiom.runtime import events as e
 from axiom.runtime.events import Event
-from axiom.runtime.store.base import Append, Claimed, Outcome, Store
+from axiom.runtime.store.base import EVEN, Append, Claimed, Outcome, Store
 
 
 class Moment(NamedTuple):
@@ -88,8 +88,10 @@ class Watched:
         self.bytes_read += len(found[1]) if found else 0
         return found
 
-    async def claim(self, session: str, queues: Sequence[str], limit: int) -> list[Claimed]:
-        found = await self._store.claim(session, queues, limit)
+    async def claim(
+        self, session: str, queues: Sequence[str], limit: int, weights: Mapping[str, float] = EVEN
+    ) -> list[Claimed]:
+        found = await self._store.claim(session, queues, limit, weights)
         for claimed in found:
             self._count(claimed.events)
             self.bytes_read += len(claimed.snapshot[1]) if claimed.snapshot else 0
