@@ -135,8 +135,8 @@ def test_who_waits_goes_in_the_order_of_asking_and_costs_nothing_meanwhile() -> 
         (limit,) = await rig.store.limits()
         assert limit.name == "default|test/flow|work|"
         assert (limit.holders, limit.waiting) == (
-            (f"{runs[0]}/work/",),
-            tuple(f"{run}/work/" for run in runs[1:]),
+            ("/".join((runs[0], "work", "")),),
+            tuple("/".join((run, "work", "")) for run in runs[1:]),
         )
         await rig.ended(runs[-1], 1_000)
         assert inside.order == [0, 1, 2, 3]
