@@ -13,13 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, cast
 
-from axiom.api import doors
+from axiom.api import doors, doors_events
 from axiom.api.sealing import keys_of
 from axiom.api.settings import Settings
 from axiom.api.waiters import Waiters
 from axiom.compiler.artifact import Node
 from axiom.runtime import catalog, telemetry
-from axiom.runtime import events as e
 from axiom.runtime.clock import Clock, SystemClock
 from axiom.runtime.configs import resolve
 from axiom.runtime.engine import Execution
@@ -32,8 +31,7 @@ from axiom.runtime.performer import Vault, unlock
 from axiom.runtime.prepared import Prepared
 from axiom.runtime.results import Result, result_of
 from axiom.runtime.starts import Start
-from axiom.runtime.store.base import Append, Missing, Ok, Store
-from axiom.runtime.store.base import Final as Ended
+from axiom.runtime.store.base import Store
 from axiom.runtime.store.opening import open_store
 from axiom.runtime.values import plain
 from axiom.runtime.vault import NO_KEYS, Keys, open_secrets, publish_key
@@ -86,7 +84,9 @@ class Handle(Generic[O]):
 
     async def signal(self, name: str, payload: Any = None, *, key: str | None = None, id: str = "") -> None:
         """Send an event to it; one ``id`` counts once, one that comes early is kept."""
-        await self._engine._signal(self.execution_id, name, payload, key, id)
+        store, clock = self._engine.store, self._engine.clock
+        head = await doors.head_of(store, ACCOUNT, self.execution_id)
+        await doors_events.send_signal(store, clock, head, name, key, id or clock.token(16), plain(payload))
 
 
 class Engine:
@@ -224,19 +224,6 @@ class Engine:
                 await doors.head_of(self.store, ACCOUNT, execution_id)
                 if timeout is not None:
                     raise TimeoutError(f"execution {execution_id} did not end within {timeout:g} s")
-
-    async def _signal(self, execution_id: str, name: str, payload: Any, key: str | None, id: str) -> None:
-        await doors.head_of(self.store, ACCOUNT, execution_id)
-        now, dedup = self.store.now(), id or self.clock.token(16)
-        body = {"name": name, "key": key, "id": dedup, "payload": {"value": plain(payload)}}
-        data = e.encode(Event(e.SIGNAL_RECEIVED, now, body=body))
-        item = Append(execution_id, (data,), (e.crc(execution_id, data),), now, dedup=f"{name}:{dedup}")
-        outcome = await doors.persist(self.store, self.clock, item)
-        if isinstance(outcome, Missing):
-            raise doors.UnknownExecution(execution_id)
-        if isinstance(outcome, Ended):
-            raise doors.AlreadyFinal(f"execution {execution_id} is {outcome.status}")
-        assert isinstance(outcome, Ok), outcome
 
 
 def _keys(store: str | Store, file: str | Path | None) -> Keys:
